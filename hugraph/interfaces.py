@@ -1,0 +1,129 @@
+"""What the rooms of hugraph share: batches, feature records, and a model's side of training.
+
+Training and evaluation know a model only as a [`Recommender`][hugraph.interfaces.Recommender].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+
+class Triples(NamedTuple):
+    """A batch for pairwise ranking, HUIGN Eq. 16: users like `pos_items` over `neg_items`."""
+
+    users: Tensor  # (batch,) int64
+    pos_items: Tensor  # (batch,) int64, items of the user's training history
+    neg_items: Tensor  # (batch,) int64, items outside of it
+
+
+class UserBatch(NamedTuple):
+    """A batch of distinct users, for models with a likelihood over whole histories."""
+
+    users: Tensor  # (batch,) int64
+
+
+class ItemBatch(NamedTuple):
+    """A batch of distinct items, for models that regress item vectors."""
+
+    items: Tensor  # (batch,) int64
+
+
+Batch = Triples | UserBatch | ItemBatch
+BatchKind = Literal["triples", "users", "items"]
+Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One round of optimisation, trained to its own early stopping before the next begins.
+
+    Attributes:
+        name: Shown in progress and metrics.
+        batches: Which batches `terms` wants: `"triples"` ([`Triples`][hugraph.interfaces.Triples]),
+            `"users"` or `"items"`.
+        terms: Maps a batch to named, unweighted scalars. The objective weights and adds them.
+        term_names: The names that `terms` returns, known before anything runs.
+        parameters: What this stage optimises; everything else stays as it is.
+    """
+
+    name: str
+    batches: BatchKind
+    terms: Callable[[Batch], Terms]
+    term_names: tuple[str, ...]
+    parameters: tuple[nn.Parameter, ...]
+
+
+class Scorer(Protocol):
+    """Ranks: higher is better. Made once per evaluation, called for block after block of users."""
+
+    def __call__(self, users: Tensor) -> Tensor:
+        """Scores every item for each of `users` `(batch,)`: `(batch, num_items)`."""
+        ...
+
+
+class DotProduct(NamedTuple):
+    """The scorer of every model whose score is an inner product of representations."""
+
+    users: Tensor  # (num_users, dim)
+    items: Tensor  # (num_items, dim)
+
+    def __call__(self, users: Tensor) -> Tensor:
+        """Scores every item for each of `users` `(batch,)`: `(batch, num_items)`."""
+        return self.users.index_select(0, users) @ self.items.T
+
+
+@runtime_checkable
+class Recommender(Protocol):
+    """All that training, evaluation and recommendation know of a model.
+
+    A `Recommender` is also a `torch.nn.Module`. A model that is not trained has no stages; a model
+    with a likelihood of its own asks for another kind of batch; a model in two steps has two
+    stages.
+    """
+
+    num_users: int
+    num_items: int
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The rounds of optimisation, in order."""
+        ...
+
+    def scorer(self) -> Scorer:
+        """A scorer that stands for the model as it is now; call it under `torch.no_grad()`."""
+        ...
+
+    def histograms(self) -> Mapping[str, Tensor]:
+        """Named values whose distribution is worth watching over epochs; may be empty."""
+        ...
+
+
+class TokenBag(NamedTuple):
+    """A modality given as a bag of tokens per item; its embeddings are learned.
+
+    Item `i` holds `tokens[offsets[i]:offsets[i + 1]]`; an empty bag means that the modality is
+    missing.
+    """
+
+    tokens: Tensor  # (num_occurrences,) int64, each in [0, num_tokens)
+    offsets: Tensor  # (num_items + 1,) int64, non-decreasing, from 0 to num_occurrences
+    num_tokens: int
+
+
+ModalityFeatures = Mapping[str, Tensor | TokenBag]
+
+
+class Interactions(NamedTuple):
+    """Training interactions as aligned index arrays, each pair once."""
+
+    users: Tensor  # (num_interactions,) int64
+    items: Tensor  # (num_interactions,) int64
+
+
+class Component(NamedTuple):
+    """Marks a keyword that takes a component, as in `Annotated[Callable, Component("conv")]`."""
+
+    kind: str

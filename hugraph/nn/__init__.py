@@ -1,0 +1,36 @@
+"""The layers of HUIGN, each usable alone with tensors and a graph."""
+
+from hugraph.nn.adjacency import (
+    adjacency_on,
+    is_symmetric,
+    neighbor_sum,
+    pooled_adjacencies,
+    to_sparse_tensor,
+)
+from hugraph.nn.content import ModalityContent
+from hugraph.nn.functional import assignment_entropy, batch_l2, bpr_loss, intent_independence
+from hugraph.nn.fusion import MultiModalFusion
+from hugraph.nn.hierarchy import IntentHierarchy, Intents
+from hugraph.nn.intent_pooling import IntentPooling, PooledLevel
+from hugraph.nn.intra_level_conv import IntraLevelConv
+from hugraph.nn.token_embedding import TokenEmbedding
+
+__all__ = [
+    "IntentHierarchy",
+    "IntentPooling",
+    "Intents",
+    "IntraLevelConv",
+    "ModalityContent",
+    "MultiModalFusion",
+    "PooledLevel",
+    "TokenEmbedding",
+    "adjacency_on",
+    "assignment_entropy",
+    "batch_l2",
+    "bpr_loss",
+    "intent_independence",
+    "is_symmetric",
+    "neighbor_sum",
+    "pooled_adjacencies",
+    "to_sparse_tensor",
+]

@@ -1,0 +1,87 @@
+"""What items look and sound like: the feature matrices of all modalities, fixed or learned."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from hugraph.interfaces import ModalityFeatures, TokenBag
+from hugraph.nn.token_embedding import TokenEmbedding
+
+
+class _FixedFeatures(nn.Module):
+    features: Tensor
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("features", features, persistent=False)
+
+    def forward(self) -> Tensor:
+        return self.features
+
+
+class ModalityContent(nn.Module):
+    """Holds one feature matrix per modality, and knows which items lack which modality.
+
+    Fixed features are not part of the model's state: they come from the dataset. A bag of tokens
+    becomes the mean of learned embeddings.
+
+    Args:
+        modality_features: Per modality either features `(num_items, dim)`, an all-zero row meaning
+            that the item lacks the modality, or a [`TokenBag`][hugraph.interfaces.TokenBag].
+        num_items: Rows that every modality must have.
+        token_dim: Size of a token's embedding.
+
+    Attributes:
+        names: The modalities, in order.
+        dims: Feature size of each.
+        present: `(num_items, num_modalities)` bool.
+        complete: Per modality, whether every item has it.
+
+    Raises:
+        ValueError: If there is no modality, or one has another number of items.
+    """
+
+    present: Tensor
+
+    def __init__(
+        self,
+        modality_features: ModalityFeatures,
+        num_items: int,
+        *,
+        token_dim: Annotated[int, Ge(1)] = 128,
+    ) -> None:
+        super().__init__()
+        if not modality_features:
+            raise ValueError("at least one modality is needed, got none")
+        self.names = tuple(modality_features)
+        self.dims: list[int] = []
+        present = []
+        self._sources = nn.ModuleList()
+        for name, features in modality_features.items():
+            if isinstance(features, TokenBag):
+                lengths = features.offsets.diff()
+                self._sources.append(TokenEmbedding(features, token_dim))
+                self.dims.append(token_dim)
+                present.append(lengths > 0)
+            else:
+                self._sources.append(_FixedFeatures(features))
+                self.dims.append(features.shape[1])
+                present.append((features != 0).any(dim=1))
+            if len(present[-1]) != num_items:
+                raise ValueError(f"{name} has {len(present[-1])} rows for {num_items} items")
+        self.complete = [bool(column.all()) for column in present]
+        self.register_buffer("present", torch.stack(present, dim=1), persistent=False)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Gives the features `(num_items, dim)` of each modality, as they are now."""
+        return (source() for source in self._sources)
+
+    def is_fixed(self, modality: int) -> bool:
+        """Tells whether the features of this modality never change."""
+        return isinstance(self._sources[modality], _FixedFeatures)

@@ -1,0 +1,117 @@
+"""The stack of levels of one modality: items, fine intents, coarser intents."""
+
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Gt
+from torch import Tensor, nn
+
+from hugraph.nn.adjacency import Adjacency, pooled_adjacencies
+from hugraph.nn.functional import assignment_entropy, intent_independence
+from hugraph.nn.intent_pooling import IntentPooling
+from hugraph.nn.intra_level_conv import IntraLevelConv
+
+
+class Intents(NamedTuple):
+    r"""Items as distributions over the intents of every level, kept factored.
+
+    The distributions over all levels are $\Gamma^{(1)} [I \,\|\, \Gamma^{(2)} \,\|\,
+    \Gamma^{(2)}\Gamma^{(3)} \cdots]$; the right factor is small, so that a batch only pays for its
+    own rows.
+    """
+
+    assignments: tuple[Tensor, ...]  # per level (K_l, K_{l+1}); rows sum to 1
+    chain: Tensor  # (K_1, num_intents): first-level intents to the intents of all levels, scaled
+    penalties: dict[str, Tensor]  # unweighted scalars
+
+    def representations(self, items: Tensor | None = None) -> Tensor:
+        """Intents of `items` `(b,)`, or of all: `(b, num_intents)`, Eq. 12, times the scale."""
+        first = self.assignments[0]
+        return (first if items is None else F.embedding(items, first)) @ self.chain
+
+
+class IntentHierarchy(nn.Module):
+    r"""Builds the levels of intents over one modality, and every item's place in each.
+
+    Level by level, $Z = \mathrm{conv}(X, A)$ refines the nodes and $\Gamma, A' =
+    \mathrm{pooling}(Z, A)$ lifts them. An item's distribution over level $l$ is the product
+    $\hat X^{(l)} = \Gamma^{(1)} \cdots \Gamma^{(l)}$; the levels are concatenated.
+
+    Args:
+        convs: One intra-level aggregation per level, lowest first.
+        poolings: One pooling per level, lowest first.
+        intent_scale: Factor on the representations. Probabilities of about 1/32 are small beside ID
+            embeddings; the paper uses 1.
+
+    Raises:
+        ValueError: If there is no level, or not as many convolutions as poolings.
+
+    Source:
+        HUIGN, [Wei et al. 2021](https://arxiv.org/abs/2110.14925), sections 3.2-3.3, Eq. 3-12.
+        `intent_scale` is an extension.
+    """
+
+    def __init__(
+        self,
+        convs: Sequence[IntraLevelConv],
+        poolings: Sequence[IntentPooling],
+        *,
+        intent_scale: Annotated[float, Gt(0)] = 1.0,
+    ) -> None:
+        super().__init__()
+        if not convs or len(convs) != len(poolings):
+            raise ValueError(
+                f"one conv and one pooling per level, got {len(convs)} and {len(poolings)}"
+            )
+        self.convs = cast("Sequence[IntraLevelConv]", nn.ModuleList(convs))
+        self.poolings = cast("Sequence[IntentPooling]", nn.ModuleList(poolings))
+        self.intent_scale = intent_scale
+
+    @property
+    def num_intents(self) -> int:
+        """Intents of all levels together: 44 for 32, 8 and 4."""
+        return sum(len(pooling.supernodes) for pooling in self.poolings)
+
+    def forward(self, features: Tensor, adjacency: Adjacency) -> Intents:
+        """Runs all levels over `features` `(num_items, dim)` and the items' `adjacency`."""
+        items = self.convs[0](features, adjacency)
+        log_assignment = self.poolings[0].log_assignment(items)
+        assignment = log_assignment.exp()
+        (pooled,) = pooled_adjacencies(adjacency, [assignment])
+        return self.climb(items, assignment, log_assignment, pooled)
+
+    def climb(
+        self, items: Tensor, assignment: Tensor, log_assignment: Tensor, adjacency: Tensor
+    ) -> Intents:
+        r"""Continues from the first pooling, which several modalities can do in one pass.
+
+        Args:
+            items: $Z^{(1)}$, `(num_items, dim)`.
+            assignment: $\Gamma^{(1)}$, `(num_items, K_1)`.
+            log_assignment: $\ln\Gamma^{(1)}$, `(num_items, K_1)`.
+            adjacency: $A^{(2)} = \Gamma^{(1)\top} A\, \Gamma^{(1)}$, `(K_1, K_1)`.
+        """
+        assignments = [assignment]
+        entropy = assignment_entropy(assignment, log_assignment)
+        features = self.poolings[0].features_above(items, assignment)
+        for conv, pooling in zip(self.convs[1:], self.poolings[1:], strict=True):
+            level = pooling(conv(features, adjacency), adjacency)
+            entropy = entropy + assignment_entropy(level.assignment, level.log_assignment)
+            assignments.append(level.assignment)
+            features, adjacency = level.features, level.adjacency
+        independence = torch.stack([intent_independence(p.supernodes) for p in self.poolings])
+        return Intents(
+            tuple(assignments),
+            self._chain(assignments),
+            {"assignment_entropy": entropy, "intent_independence": independence.sum()},
+        )
+
+    def _chain(self, assignments: list[Tensor]) -> Tensor:
+        num_fine = assignments[0].shape[1]
+        like = assignments[0]
+        blocks = [torch.eye(num_fine, dtype=like.dtype, device=like.device)]
+        for assignment in assignments[1:]:
+            blocks.append(blocks[-1] @ assignment)
+        return torch.cat(blocks, dim=1) * self.intent_scale

@@ -1,0 +1,129 @@
+"""Intra-level aggregation: the nodes of one level learn from their neighbours."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from hugraph.nn.adjacency import Adjacency, degrees, diagonal, neighbor_sum, num_nodes
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "leaky_relu": F.leaky_relu}
+
+
+class IntraLevelConv(nn.Module):
+    r"""Aggregates each node's co-interacted neighbours, by default as their plain mean.
+
+    $$ Z = D^{-1} A X, \qquad D_{ii} = \sum\nolimits_j A_{ij} $$
+
+    With the options of the authors' code it becomes
+    $Z = \phi\big((D^{-1}A)^{h}\, X\, W^{h}\big)$ for $h$ hops. Propagation and transformation are
+    two methods, because for constant features the first is constant and needs computing once.
+
+    Args:
+        dim: Size $d$ of the node features, before and after.
+        normalization: `random_walk` is $D^{-1}A$, `symmetric` is $D^{-1/2}AD^{-1/2}$, `none` is
+            $A$.
+        self_loops: `keep` takes $A$ as it is; `add` uses $A + I$, which lets an item without
+            neighbours keep its own content; `remove` sets the diagonal to zero.
+        hops: How often the features are propagated (and multiplied by the weight) before the
+            activation.
+        weight: Whether to learn a $d \times d$ matrix $W$, Xavier initialised.
+        activation: $\phi$, after the last hop.
+        clamp_degree: Divides by $\max(D_{ii}, 1)$, so that weak rows of a pooled adjacency stay
+            weak. Of no effect on a binary graph.
+
+    Raises:
+        ValueError: If `dim` or `hops` is not positive, or features and adjacency do not match.
+
+    Source:
+        HUIGN, [Wei et al. 2021](https://arxiv.org/abs/2110.14925), section 3.2.1, Eq. 3-4. The
+        exponent of $D$ is lost in the text at hand; $D^{-1}A$ follows from Eq. 1 and from the
+        authors' code, which differs from the paper by `hops=2, weight=True,
+        activation="leaky_relu", clamp_degree=True`. `present` and `self_loops="add"` are
+        extensions.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        normalization: Literal["random_walk", "symmetric", "none"] = "random_walk",
+        self_loops: Literal["keep", "add", "remove"] = "keep",
+        hops: Annotated[int, Ge(1)] = 1,
+        weight: bool = False,
+        activation: Literal["none", "relu", "leaky_relu"] = "none",
+        clamp_degree: bool = False,
+    ) -> None:
+        super().__init__()
+        if dim < 1 or hops < 1:
+            raise ValueError(f"dim and hops must be at least 1, got dim={dim}, hops={hops}")
+        self.dim = dim
+        self.normalization = normalization
+        self.self_loops = self_loops
+        self.hops = hops
+        self.activation = activation
+        self.clamp_degree = clamp_degree
+        self.weight: nn.Parameter | None = None
+        if weight:
+            self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(dim, dim)))
+
+    def forward(self, features: Tensor, adjacency: Adjacency) -> Tensor:
+        """Aggregates `features` `(n, dim)` over `adjacency`; returns `(n, dim)`."""
+        return self.transform(self.propagate(features, adjacency))
+
+    def propagate(
+        self, features: Tensor, adjacency: Adjacency, present: Tensor | None = None
+    ) -> Tensor:
+        """Spreads features over the graph; learns nothing.
+
+        Args:
+            features: `(n, dim)`.
+            adjacency: Over the same `n` nodes.
+            present: `(n,)` bool: nodes that have features at all. The others hold zeros and are
+                left out of their neighbours' means (`random_walk`) instead of pulling them to zero.
+
+        Returns:
+            `(n, dim)`; zeros for a node that nothing reaches.
+        """
+        n = num_nodes(adjacency)
+        if features.shape != (n, self.dim):
+            raise ValueError(
+                f"features must be ({n}, {self.dim}) for {n} nodes and dim={self.dim}, "
+                f"got {tuple(features.shape)}"
+            )
+        loops = self._loops(adjacency, features)
+        for _ in range(self.hops):
+            if present is None or self.normalization != "random_walk":
+                degree = degrees(adjacency, features) + loops
+            else:
+                counted = present.to(features.dtype).unsqueeze(1)
+                degree = neighbor_sum(adjacency, counted) + loops * counted
+                present = degree.squeeze(1) > 0
+            features = self._hop(features, adjacency, degree, loops)
+        return features
+
+    def transform(self, propagated: Tensor) -> Tensor:
+        """Applies weight and activation to what `propagate` returned, `(n, dim)`."""
+        if self.weight is not None:
+            propagated = propagated @ torch.linalg.matrix_power(self.weight, self.hops)
+        activation = _ACTIVATIONS.get(self.activation)
+        return propagated if activation is None else activation(propagated)
+
+    def _hop(
+        self, features: Tensor, adjacency: Adjacency, degree: Tensor, loops: Tensor | float
+    ) -> Tensor:
+        if self.normalization == "none":
+            return neighbor_sum(adjacency, features) + loops * features
+        degree = degree.clamp(min=1) if self.clamp_degree else degree.where(degree > 0, 1)
+        if self.normalization == "random_walk":
+            return (neighbor_sum(adjacency, features) + loops * features) / degree
+        scaled = features / degree.sqrt()
+        return (neighbor_sum(adjacency, scaled) + loops * scaled) / degree.sqrt()
+
+    def _loops(self, adjacency: Adjacency, features: Tensor) -> Tensor | float:
+        if self.self_loops == "remove":
+            return -diagonal(adjacency, features)
+        return 1.0 if self.self_loops == "add" else 0.0

@@ -1,0 +1,109 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from hugraph.dgl_backend import dgl
+from hugraph.nn import is_symmetric, neighbor_sum, pooled_adjacencies, to_sparse_tensor
+from hugraph.nn.adjacency import adjacency_on, degrees, diagonal
+from tests.graphs import graph_of, symmetric_adjacencies
+
+STAR = torch.tensor([[0, 1, 1], [1, 0, 0], [1, 0, 0]]).double()
+
+
+def forms(dense, weighted):
+    graph = graph_of(dense, weighted=weighted)
+    return graph, to_sparse_tensor(graph, torch.float64), dense
+
+
+def test_the_centre_of_a_star_sums_its_leaves_worked_by_hand():
+    features = torch.tensor([[1.0, 0], [2, 5], [3, 7]]).double()
+    expected = torch.tensor([[5.0, 12], [1, 0], [1, 0]]).double()
+    for adjacency in forms(STAR, weighted=False):
+        assert_close(neighbor_sum(adjacency, features), expected)
+
+
+def test_an_edge_carries_its_source_to_its_destination():
+    graph = dgl.graph(([0], [1]), num_nodes=2, idtype=torch.int32)
+    features = torch.tensor([[3.0], [4.0]])
+    expected = torch.tensor([[0.0], [3.0]])
+    assert_close(neighbor_sum(graph, features), expected)
+    assert_close(neighbor_sum(to_sparse_tensor(graph), features), expected)
+
+
+@given(st.data(), st.booleans(), st.booleans())
+def test_every_form_of_an_adjacency_gives_the_dense_product_and_gradient(data, weighted, symmetric):
+    dense = data.draw(symmetric_adjacencies(weighted=weighted))
+    torch.manual_seed(0)
+    features = torch.randn(len(dense), 3).double()
+    upstream = torch.randn(len(dense), 3).double()
+    for adjacency in forms(dense, weighted):
+        leaf = features.clone().requires_grad_()
+        result = neighbor_sum(adjacency, leaf, symmetric=symmetric)
+        result.backward(upstream)
+        assert_close(result.detach(), dense @ features)
+        assert_close(leaf.grad, dense.T @ upstream)
+
+
+@given(st.data(), st.booleans(), st.booleans())
+def test_pooling_several_assignments_equals_dense_products_and_gradients(data, weighted, symmetric):
+    dense = data.draw(symmetric_adjacencies(weighted=weighted))
+    torch.manual_seed(1)
+    values = [torch.randn(len(dense), k).double() for k in (1, 4, 2)]
+    upstream = [torch.randn(k, k).double() for k in (1, 4, 2)]
+    plain = [value.clone().requires_grad_() for value in values]
+    torch.autograd.backward([s.T @ dense @ s for s in plain], upstream)
+    for adjacency in forms(dense, weighted):
+        leaves = [value.clone().requires_grad_() for value in values]
+        pooled = pooled_adjacencies(adjacency, leaves, symmetric=symmetric)
+        torch.autograd.backward(pooled, upstream)
+        for result, leaf, naive in zip(pooled, leaves, plain, strict=True):
+            assert_close(result.detach(), naive.detach().T @ dense @ naive.detach())
+            assert_close(leaf.grad, naive.grad)
+
+
+@given(st.data(), st.booleans())
+def test_degrees_and_diagonal_are_those_of_the_dense_matrix(data, weighted):
+    dense = data.draw(symmetric_adjacencies(weighted=weighted))
+    for adjacency in forms(dense, weighted):
+        assert_close(degrees(adjacency, dense), dense.sum(dim=1, keepdim=True))
+        assert_close(diagonal(adjacency, dense), dense.diagonal().unsqueeze(1))
+
+
+@given(symmetric_adjacencies(weighted=True))
+def test_symmetry_is_recognised_in_every_form(dense):
+    lopsided = dense.clone()
+    lopsided[0, 1] += 1
+    for adjacency in forms(dense, weighted=True):
+        assert is_symmetric(adjacency)
+    for adjacency in forms(lopsided, weighted=True):
+        assert not is_symmetric(adjacency)
+
+
+def test_on_the_cpu_the_graph_stays_as_it_is():
+    graph = graph_of(STAR)
+    assert adjacency_on(graph, "cpu") is graph
+
+
+def test_where_dgl_knows_no_cuda_the_sparse_tensor_takes_over(monkeypatch):
+    graph = graph_of(STAR)
+
+    def refuse(self, device):
+        raise dgl.DGLError("device API cuda is not enabled")
+
+    monkeypatch.setattr(type(graph), "to", refuse)
+    moved = adjacency_on(graph, "meta")
+    assert moved.layout == torch.sparse_csr and moved.device.type == "meta"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_torch_path_equals_dgl_within_rounding(dtype):
+    torch.manual_seed(2)
+    upper = (torch.rand(200, 200) < 0.1).triu(1)
+    graph = graph_of((upper | upper.T).double())
+    features = torch.randn(200, 16, dtype=dtype)
+    difference = neighbor_sum(to_sparse_tensor(graph, dtype), features) - neighbor_sum(
+        graph, features
+    )
+    assert difference.abs().max() <= 1e-6 * features.abs().sum(dim=0).max()

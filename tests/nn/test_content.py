@@ -1,0 +1,51 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from hugraph.interfaces import TokenBag
+from hugraph.nn import ModalityContent, TokenEmbedding
+
+BAG = TokenBag(torch.tensor([0, 2, 2, 1]), torch.tensor([0, 3, 3, 4]), 3)
+
+
+def test_an_item_is_the_mean_of_its_tokens_repeats_counted_worked_by_hand():
+    layer = TokenEmbedding(BAG, dim=2)
+    layer.embeddings.data = torch.tensor([[3.0, 0], [5, 5], [0, 6]])
+    assert_close(layer(), torch.tensor([[1.0, 4], [0, 0], [5, 5]]))
+
+
+def test_token_embeddings_learn_only_from_items_that_hold_them():
+    layer = TokenEmbedding(BAG, dim=1)
+    layer().T[0, 0].backward()
+    assert_close(layer.embeddings.grad, torch.tensor([[1 / 3], [0], [2 / 3]]))
+
+
+@pytest.mark.parametrize(
+    ("bag", "message"),
+    [
+        (TokenBag(torch.tensor([0, 3]), torch.tensor([0, 2]), 3), r"\[0, 3\), got 0 to 3"),
+        (TokenBag(torch.tensor([-1]), torch.tensor([0, 1]), 3), r"got -1 to -1"),
+        (TokenBag(torch.tensor([0, 1]), torch.tensor([0, 1]), 3), "from 0 to 2.*got 0 to 1"),
+    ],
+)
+def test_a_bag_out_of_range_is_refused(bag, message):
+    with pytest.raises(ValueError, match=message):
+        TokenEmbedding(bag, dim=2)
+
+
+def test_content_knows_what_is_missing_and_what_is_fixed():
+    content = ModalityContent(
+        {"visual": torch.tensor([[1.0, 0], [0, 2], [0, 0]]), "textual": BAG}, 3, token_dim=4
+    )
+    assert content.names == ("visual", "textual") and content.dims == [2, 4]
+    assert content.present.tolist() == [[True, True], [True, False], [False, True]]
+    assert [content.is_fixed(m) for m in range(2)] == [True, False]
+    assert content.complete == [False, False]
+    assert not any("visual" in key or "_sources.0" in key for key in content.state_dict())
+
+
+def test_a_modality_with_other_rows_is_refused():
+    with pytest.raises(ValueError, match="visual has 2 rows for 3 items"):
+        ModalityContent({"visual": torch.ones(2, 4)}, 3)
+    with pytest.raises(ValueError, match="got none"):
+        ModalityContent({}, 3)

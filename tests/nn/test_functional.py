@@ -1,0 +1,67 @@
+import math
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from hugraph.nn import assignment_entropy, batch_l2, bpr_loss, intent_independence
+
+scores = st.lists(st.floats(-50, 50), min_size=1, max_size=6)
+
+
+def test_equal_scores_cost_ln_two():
+    assert_close(
+        bpr_loss(torch.tensor([1.0, -3]), torch.tensor([1.0, -3])), torch.tensor(math.log(2))
+    )
+
+
+@given(st.lists(st.tuples(st.floats(-30, 30), st.floats(-30, 30)), min_size=1, max_size=6))
+def test_bpr_is_the_mean_of_minus_log_sigmoid(pairs):
+    pos, neg = torch.tensor(pairs, dtype=torch.float64).T
+    naive = sum(-math.log(1 / (1 + math.exp(-(p - n)))) for p, n in pairs) / len(pairs)
+    assert_close(bpr_loss(pos, neg).item(), naive)
+
+
+def test_bpr_stays_finite_where_sigmoid_underflows():
+    pos = torch.tensor([-1000.0], requires_grad=True)
+    loss = bpr_loss(pos, torch.tensor([1000.0]))
+    loss.backward()
+    assert loss.item() == 2000.0
+    assert pos.grad.item() == -1.0
+
+
+def test_entropy_is_zero_when_decided_and_ln_k_when_spread():
+    decided = torch.tensor([[0.0, -800.0, -800.0]]).log_softmax(dim=1)
+    spread = torch.zeros(5, 3).log_softmax(dim=1)
+    assert assignment_entropy(decided.exp(), decided).item() == 0.0
+    assert_close(assignment_entropy(spread.exp(), spread).item(), math.log(3))
+
+
+def test_entropy_of_an_underflown_assignment_has_a_finite_gradient():
+    logits = torch.tensor([[0.0, -1000.0]], requires_grad=True)
+    log = logits.log_softmax(dim=1)
+    assignment_entropy(log.exp(), log).backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+@given(st.lists(st.lists(st.floats(-5, 5), min_size=3, max_size=3), min_size=1, max_size=5))
+def test_entropy_is_the_mean_over_rows_of_the_naive_sum(rows):
+    log = torch.tensor(rows, dtype=torch.float64).log_softmax(dim=1)
+    naive = sum(-p * math.log(p) for row in log.exp().tolist() for p in row) / len(rows)
+    assert_close(assignment_entropy(log.exp(), log).item(), naive)
+
+
+def test_orthonormal_intents_are_independent():
+    assert intent_independence(torch.eye(3, 5)).item() == 0.0
+
+
+def test_two_equal_unit_intents_cost_root_two_over_four_worked_by_hand():
+    supernodes = torch.tensor([[1.0, 0], [1, 0]]).double()
+    assert_close(intent_independence(supernodes).item(), math.sqrt(2) / 4)
+
+
+def test_l2_of_two_examples_worked_by_hand():
+    users = torch.tensor([[3.0, 4], [0, 0]])
+    items = torch.tensor([[1.0, 0], [0, 1], [0, 0], [0, 2]])
+    assert batch_l2(users, items).item() == (25 + 1 + 1 + 4) / (2 * 2)
