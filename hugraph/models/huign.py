@@ -1,0 +1,211 @@
+"""HUIGN: items as distributions over a hierarchy of intents, users as tastes for them."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Literal, cast
+
+import torch
+from annotated_types import Ge, Gt, MinLen, Predicate
+from torch import Tensor, nn
+
+from hugraph.interfaces import Component, ModalityFeatures
+from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
+from hugraph.nn import (
+    IntentHierarchy,
+    IntentPooling,
+    Intents,
+    IntraLevelConv,
+    ModalityContent,
+    MultiModalFusion,
+    is_symmetric,
+    pooled_adjacencies,
+)
+from hugraph.nn.adjacency import Adjacency, num_nodes
+
+
+def strictly_descending(levels: Sequence[int]) -> bool:
+    """Each level must have fewer intents than the one below, as in [32, 8, 4]."""
+    return all(low > high for low, high in itertools.pairwise(levels))
+
+
+class HUIGN(PairwiseModel):
+    r"""Hierarchical User Intent Graph Network.
+
+    Per modality $m$ a hierarchy of intents is learned over the co-interacted item graph; an item is
+    its distribution over the intents of all levels, a user a free vector of tastes for them. With
+    ID embeddings $\hat u, \hat v$ beside them the score is
+
+    $$ \hat y_{uv} = \hat u^\top \hat v + \sum\nolimits_m {u^m}^\top v^m . $$
+
+    Penalties: `assignment_entropy` (Eq. 9), `intent_independence` (Eq. 10), both summed over levels
+    and modalities, and `l2` of the batch's ID and taste rows.
+
+    The mathematics is exact but ordered for speed. What an `IntraLevelConv` propagates over fixed
+    features is constant and computed once, here. The pooled adjacencies of all modalities take one
+    sparse product in the forward pass and none in the backward pass. Only a batch's own items are
+    assembled over all levels.
+
+    Args:
+        num_users: Number of users.
+        num_items: Number of items.
+        modality_features: Features of every modality.
+        item_adjacency: Symmetric adjacency over items: the co-interaction graph, Eq. 2.
+        modalities: Which modalities to use, in order; all, if not given.
+        levels: Number of intents per level, finest first.
+        conv: Intra-level aggregation, made with the feature size.
+        pooling: Inter-level aggregation, made with the feature size and the number of intents.
+        fusion: Combination of modalities, made with their number and the number of intents.
+        id_dim: Size of the ID embeddings; 0 leaves them out.
+        intent_scale: Factor on an item's distributions over intents.
+        token_dim: Embedding size of a modality given as tokens.
+        l2: `batch` is half the squared norm per example; `mean` is the authors' code: the mean
+            square of each kind of rows.
+        aliased_penalties: Reproduces a fault of the authors' code: entropy and independence share
+            one tensor, so that each is the sum of both and the loss counts them twice.
+
+    Raises:
+        ValueError: If levels do not descend, exceed the items, or the adjacency does not fit.
+
+    Source:
+        [Wei et al. 2021](https://arxiv.org/abs/2110.14925), Eq. 1-18. Defaults follow the paper,
+        which leaves some choices open: see the design decisions. A modality that an item lacks, and
+        of which no neighbour tells anything, is left out of the fusion; the paper has no such item.
+        `intent_scale`, an attention fusion and `self_loops` of the convolution are extensions.
+    """
+
+    informed: Tensor  # (num_items, num_modalities) bool
+    penalty_names = ("assignment_entropy", "intent_independence")
+
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        modality_features: ModalityFeatures,
+        item_adjacency: Adjacency,
+        *,
+        modalities: Sequence[str] | None = None,
+        levels: Annotated[
+            Sequence[Annotated[int, Ge(2)]], MinLen(1), Predicate(strictly_descending)
+        ] = (32, 8, 4),
+        conv: Annotated[Callable[..., IntraLevelConv], Component("conv")] = IntraLevelConv,
+        pooling: Annotated[Callable[..., IntentPooling], Component("pooling")] = IntentPooling,
+        fusion: Annotated[Callable[..., MultiModalFusion], Component("fusion")] = MultiModalFusion,
+        id_dim: Annotated[int, Ge(0)] = 64,
+        intent_scale: Annotated[float, Gt(0)] = 1.0,
+        token_dim: Annotated[int, Ge(1)] = 128,
+        l2: Literal["batch", "mean"] = "batch",
+        aliased_penalties: bool = False,
+    ) -> None:
+        super().__init__(num_users, num_items)
+        if not levels or min(levels) < 2 or not strictly_descending(levels):
+            raise ValueError(f"levels must descend to at least 2 intents, got {list(levels)}")
+        if levels[0] > num_items:
+            raise ValueError(f"the finest level has {levels[0]} intents for {num_items} items")
+        if num_nodes(item_adjacency) != num_items:
+            raise ValueError(
+                f"item_adjacency has {num_nodes(item_adjacency)} nodes for {num_items} items"
+            )
+        if not is_symmetric(item_adjacency):
+            raise ValueError("item_adjacency must be symmetric")
+        self.adjacency = item_adjacency
+        self.l2_reduction = l2
+        self.aliased_penalties = aliased_penalties
+        self.content = ModalityContent(
+            modality_features, num_items, modalities=modalities, token_dim=token_dim
+        )
+        self.hierarchies = cast(
+            "Sequence[IntentHierarchy]",
+            nn.ModuleList(
+                IntentHierarchy(
+                    [conv(dim) for _ in levels],
+                    [pooling(dim, num_intents) for num_intents in levels],
+                    intent_scale=intent_scale,
+                )
+                for dim in self.content.dims
+            ),
+        )
+        self.fusion = fusion(len(self.content), sum(levels))
+
+        self.user_tastes = xavier(num_users, self.fusion.output_dim)
+        self.user_embeddings = xavier(num_users, id_dim) if id_dim else None
+        self.item_embeddings = xavier(num_items, id_dim) if id_dim else None
+        self._precompute()
+
+    def intents(self) -> dict[str, Intents]:
+        """Builds the hierarchy of every modality as the parameters stand now."""
+        refined, logs = [], []
+        for hierarchy, propagated in zip(self.hierarchies, self._propagated(), strict=True):
+            refined.append(hierarchy.convs[0].transform(propagated))
+            logs.append(hierarchy.poolings[0].log_assignment(refined[-1]))
+        firsts = [log.exp() for log in logs]
+        pooled = pooled_adjacencies(self.adjacency, firsts, symmetric=True)
+        levels = zip(refined, firsts, logs, pooled, strict=True)
+        climbed = [h.climb(*level) for h, level in zip(self.hierarchies, levels, strict=True)]
+        return dict(zip(self.content.names, climbed, strict=True))
+
+    def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
+        """Concatenates ID embeddings with tastes (users) and with fused intents (items)."""
+        intents = self.intents()
+        blocks = [modality.representations(items) for modality in intents.values()]
+        present = self.informed if items is None else self.informed.index_select(0, items)
+        fused = self.fusion(blocks, None if self.all_informed else present)
+        tastes = take(self.user_tastes, users)
+        penalties = self._penalties(intents)
+        if self.user_embeddings is None or self.item_embeddings is None:
+            return Encoding(tastes, fused, ego=(tastes,), penalties=penalties)
+        u, v = take(self.user_embeddings, users), take(self.item_embeddings, items)
+        return Encoding(
+            torch.cat([u, tastes], dim=1),
+            torch.cat([v, fused], dim=1),
+            ego=(u, tastes, v),
+            penalties=penalties,
+        )
+
+    def l2(self, *rows: Tensor) -> Tensor:
+        """Penalises ID and taste rows, by the chosen reduction."""
+        if self.l2_reduction == "mean":
+            return torch.stack([row.square().mean() for row in rows]).sum()
+        return super().l2(*rows)
+
+    def histograms(self) -> Mapping[str, Tensor]:
+        """The assignments of every modality and level."""
+        return {
+            f"assignment/{name}/level_{level}": assignment.flatten()
+            for name, modality in self.intents().items()
+            for level, assignment in enumerate(modality.assignments, start=1)
+        }
+
+    def _penalties(self, intents: Mapping[str, Intents]) -> dict[str, Tensor]:
+        sums = {
+            name: torch.stack([modality.penalties[name] for modality in intents.values()]).sum()
+            for name in self.penalty_names
+        }
+        if self.aliased_penalties:
+            total = torch.stack(list(sums.values())).sum()
+            return {name: total for name in sums}
+        return sums
+
+    @torch.no_grad()
+    def _precompute(self) -> None:
+        """Propagates fixed features once, and finds of which items each modality says something."""
+        informed = []
+        for m, features in enumerate(self.content):
+            propagated = self._propagate(m, features)
+            if self.content.is_fixed(m):
+                self.register_buffer(f"propagated_{m}", propagated, persistent=False)
+            informed.append(self.content.present[:, m] | (propagated != 0).any(dim=1))
+        self.register_buffer("informed", torch.stack(informed, dim=1), persistent=False)
+        self.all_informed = bool(torch.stack(informed).all())
+
+    def _propagated(self) -> list[Tensor]:
+        return [
+            getattr(self, f"propagated_{m}")
+            if self.content.is_fixed(m)
+            else self._propagate(m, features)
+            for m, features in enumerate(self.content)
+        ]
+
+    def _propagate(self, modality: int, features: Tensor) -> Tensor:
+        complete = self.content.complete[modality]
+        present = None if complete else self.content.present[:, modality]
+        return self.hierarchies[modality].convs[0].propagate(features, self.adjacency, present)

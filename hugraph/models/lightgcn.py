@@ -1,0 +1,65 @@
+"""LightGCN: free vectors, smoothed over the user-item graph."""
+
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from hugraph.models.pairwise import Encoding, PairwiseModel, take
+from hugraph.nn.adjacency import Adjacency, degrees, neighbor_sum
+
+
+class LightGCN(PairwiseModel):
+    r"""Propagates embeddings over the user-item graph and averages the layers.
+
+    $$ E^{(l+1)} = D^{-1/2} A D^{-1/2} E^{(l)}, \qquad E = \frac{1}{L+1} \sum_{l=0}^{L} E^{(l)} $$
+
+    `l2` penalises the rows of $E^{(0)}$. A cold item keeps a quarter (for three layers) of its
+    untrained vector.
+
+    Args:
+        num_users: Number of users.
+        num_items: Number of items.
+        user_item_adjacency: Symmetric adjacency over users, then items, without self-loops.
+        dim: Size of the vectors.
+        num_layers: $L$.
+
+    Source:
+        [He et al. 2020](https://arxiv.org/abs/2002.02126), Eq. 7-8 and 15; initialisation
+        $\mathcal N(0, 0.1^2)$ as in the authors' code.
+    """
+
+    scale: Tensor
+
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        user_item_adjacency: Adjacency,
+        *,
+        dim: Annotated[int, Ge(1)] = 64,
+        num_layers: Annotated[int, Ge(1)] = 3,
+    ) -> None:
+        super().__init__(num_users, num_items)
+        self.adjacency = user_item_adjacency
+        self.num_layers = num_layers
+        self.embeddings = nn.Parameter(torch.empty(num_users + num_items, dim).normal_(std=0.1))
+        degree = degrees(user_item_adjacency, self.embeddings.detach())
+        self.register_buffer("scale", degree.clamp(min=1).rsqrt(), persistent=False)
+
+    def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
+        """Smooths all embeddings, then takes the rows."""
+        layer: Tensor = self.embeddings
+        total = layer
+        for _ in range(self.num_layers):
+            layer = self.scale * neighbor_sum(self.adjacency, self.scale * layer, symmetric=True)
+            total = total + layer
+        sizes = [self.num_users, self.num_items]
+        all_users, all_items = (total / (self.num_layers + 1)).split(sizes)
+        ego_users, ego_items = self.embeddings.split(sizes)
+        return Encoding(
+            take(all_users, users),
+            take(all_items, items),
+            ego=(take(ego_users, users), take(ego_items, items)),
+        )

@@ -1,0 +1,76 @@
+"""What all models share that rank by dot product and learn from triples."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hugraph.interfaces import Batch, DotProduct, Stage, Terms, Triples
+from hugraph.nn import batch_l2, bpr_loss
+
+
+class Encoding(NamedTuple):
+    """Representations of some users and items, and what there is to penalise about them."""
+
+    users: Tensor  # (num_chosen_users, dim)
+    items: Tensor  # (num_chosen_items, dim)
+    ego: tuple[Tensor, ...]  # the learned rows behind them, for L2; users' first
+    penalties: Mapping[str, Tensor] = {}  # further unweighted scalars
+
+
+class PairwiseModel(nn.Module, ABC):
+    r"""A model with score $\hat y_{uv} = u^\top v$, trained with BPR on triples.
+
+    A subclass says how users and items are represented. Its terms are `bpr`, `l2` and whatever
+    penalties it names in `penalty_names`.
+    """
+
+    penalty_names: tuple[str, ...] = ()
+
+    def __init__(self, num_users: int, num_items: int) -> None:
+        super().__init__()
+        self.num_users = num_users
+        self.num_items = num_items
+
+    @abstractmethod
+    def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
+        """Represents the given users `(b,)` and items `(c,)`, or all where None is given."""
+
+    def terms(self, batch: Batch) -> Terms:
+        """Gives the named, unweighted terms of the loss for one batch of triples."""
+        assert isinstance(batch, Triples)
+        code = self.encode(batch.users, torch.cat([batch.pos_items, batch.neg_items]))
+        pos, neg = code.items.chunk(2)
+        bpr = bpr_loss((code.users * pos).sum(dim=1), (code.users * neg).sum(dim=1))
+        return {"bpr": bpr, "l2": self.l2(*code.ego), **code.penalties}
+
+    def l2(self, *rows: Tensor) -> Tensor:
+        """Penalises the size of the rows a batch touches."""
+        return batch_l2(*rows)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage that trains every parameter on triples."""
+        names = ("bpr", "l2", *self.penalty_names)
+        return (Stage("bpr", "triples", self.terms, names, tuple(self.parameters())),)
+
+    def scorer(self) -> DotProduct:
+        """Represents everybody once."""
+        code = self.encode()
+        return DotProduct(code.users, code.items)
+
+    def histograms(self) -> Mapping[str, Tensor]:
+        """Nothing, unless a subclass has something to watch."""
+        return {}
+
+
+def take(table: Tensor, index: Tensor | None) -> Tensor:
+    """Takes rows of a table, or all of it; the gradient does not depend on thread timing."""
+    return table if index is None else F.embedding(index, table)
+
+
+def xavier(rows: int, columns: int) -> nn.Parameter:
+    """Makes a table of learned rows, Xavier initialised from torch's global generator."""
+    return nn.Parameter(nn.init.xavier_normal_(torch.empty(rows, columns)))

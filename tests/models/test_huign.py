@@ -1,0 +1,253 @@
+"""HUIGN against a second derivation: dense matrices, one equation at a time, in float64."""
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from hugraph.interfaces import TokenBag, Triples
+from hugraph.models.huign import HUIGN
+from hugraph.nn import IntentPooling, IntraLevelConv, MultiModalFusion, to_sparse_tensor
+from tests.contracts.recommender import RecommenderContract
+from tests.graphs import graph_of
+
+NUM_USERS = 4
+
+
+class TestHUIGN(RecommenderContract):
+    def make(self, world):
+        return HUIGN(
+            world.num_users,
+            world.num_items,
+            world.modality_features,
+            world.item_adjacency,
+            levels=[8, 4],
+            id_dim=8,
+        )
+
+
+class TestHUIGNAsInTheAuthorsCode(RecommenderContract):
+    def make(self, world):
+        conv = partial(
+            IntraLevelConv, hops=2, weight=True, activation="leaky_relu", clamp_degree=True
+        )
+        return HUIGN(
+            world.num_users,
+            world.num_items,
+            world.modality_features,
+            world.item_adjacency,
+            levels=[8, 4],
+            conv=conv,
+            fusion=partial(MultiModalFusion, method="sum"),
+            l2="mean",
+            aliased_penalties=True,
+        )
+
+
+def naive_conv(conv, features, adjacency):
+    a = adjacency + torch.eye(len(adjacency)).double() * (conv.self_loops == "add")
+    degree = a.sum(dim=1, keepdim=True)
+    degree = degree.clamp(min=1) if conv.clamp_degree else torch.where(degree > 0, degree, 1.0)
+    for _ in range(conv.hops):
+        features = (a / degree) @ features  # Eq. 4
+        if conv.weight is not None:
+            features = features @ conv.weight
+    return F.leaky_relu(features) if conv.activation == "leaky_relu" else features
+
+
+def naive_scores_and_penalties(model, contents, adjacency, scale, temperature, pooled_features):
+    """Eq. 3 to 15, with every matrix dense."""
+    blocks, entropy, independence = [], 0.0, 0.0
+    for hierarchy, features in zip(model.hierarchies, contents, strict=True):
+        a, chain, levels = adjacency, torch.eye(len(adjacency)).double(), []
+        for conv, pooling in zip(hierarchy.convs, hierarchy.poolings, strict=True):
+            z = naive_conv(conv, features, a)
+            x = pooling.supernodes
+            gamma = torch.softmax(temperature * z @ x.T, dim=1)  # Eq. 6-7
+            entropy = entropy - (gamma * gamma.log()).sum() / len(gamma)  # Eq. 9
+            gram = x @ x.T - torch.eye(len(x)).double()
+            independence = independence + gram.square().sum().sqrt() / len(x) ** 2  # Eq. 10
+            chain = chain @ gamma  # Eq. 11
+            levels.append(scale * chain)
+            a = gamma.T @ a @ gamma  # Eq. 8
+            features = gamma.T @ z if pooled_features else x  # Eq. 5
+        blocks.append(torch.cat(levels, dim=1))  # Eq. 12
+    method = model.fusion.method
+    fused = torch.cat(blocks, dim=1) if method == "concat" else sum(blocks)  # Eq. 14
+    users = torch.cat([model.user_embeddings, model.user_tastes], dim=1)  # Eq. 15
+    items = torch.cat([model.item_embeddings, fused], dim=1)
+    return users @ items.T, entropy, independence
+
+
+@st.composite
+def cases(draw):
+    torch.manual_seed(draw(st.integers(0, 2**31)))
+    num_items = draw(st.integers(4, 9))
+    upper = (torch.rand(num_items, num_items) < draw(st.sampled_from([0.2, 0.6]))).triu(1)
+    return {
+        "adjacency": (upper | upper.T).double(),
+        "dims": draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)),
+        "levels": draw(st.sampled_from([[2], [4], [3, 2], [4, 3, 2]])),
+        "official": draw(st.booleans()),
+        "self_loops": draw(st.sampled_from(["keep", "add"])),
+        "scale": draw(st.sampled_from([1.0, 3.0])),
+        "temperature": draw(st.sampled_from([1.0, 4.0])),
+        "pooled_features": draw(st.booleans()),
+    }
+
+
+def build(case, features, adjacency):
+    official = {"hops": 2, "weight": True, "activation": "leaky_relu", "clamp_degree": True}
+    options = {"self_loops": case["self_loops"], **(official if case["official"] else {})}
+    next_features = "pooled" if case["pooled_features"] else "supernodes"
+    model = HUIGN(
+        NUM_USERS,
+        len(case["adjacency"]),
+        features,
+        adjacency,
+        levels=case["levels"],
+        conv=partial(IntraLevelConv, **options),
+        pooling=partial(
+            IntentPooling, assignment_scale=case["temperature"], next_features=next_features
+        ),
+        fusion=partial(MultiModalFusion, method="sum" if case["official"] else "concat"),
+        id_dim=3,
+        intent_scale=case["scale"],
+    ).double()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.7)
+    return model
+
+
+@settings(max_examples=60)
+@given(cases(), st.booleans())
+def test_the_whole_forward_pass_and_every_gradient_equal_the_naive_derivation(case, on_torch):
+    adjacency = case["adjacency"]
+    graph = graph_of(adjacency)
+    form = to_sparse_tensor(graph, torch.float64) if on_torch else graph
+    contents = [torch.randn(len(adjacency), dim).double() for dim in case["dims"]]
+    model = build(case, {f"m{i}": x for i, x in enumerate(contents)}, form)
+    batch = Triples(torch.tensor([0, 3, 3]), torch.tensor([0, 1, 2]), torch.tensor([3, 0, 3]))
+    weights = {"assignment_entropy": 0.3, "intent_independence": 0.7, "l2": 0.1}
+
+    terms = model.terms(batch)
+    loss = terms["bpr"] + sum(weights[name] * terms[name] for name in weights)
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+
+    scores, entropy, independence = naive_scores_and_penalties(
+        model,
+        contents,
+        adjacency,
+        case["scale"],
+        case["temperature"],
+        case["pooled_features"],
+    )
+    users, pos, neg = batch
+    bpr = -torch.log(torch.sigmoid(scores[users, pos] - scores[users, neg])).mean()  # Eq. 17
+    rows = [model.user_embeddings[users], model.user_tastes[users]]
+    rows += [model.item_embeddings[pos], model.item_embeddings[neg]]
+    l2 = sum(row.square().sum() for row in rows) / (2 * len(users))
+    naive = bpr + 0.3 * entropy + 0.7 * independence + 0.1 * l2  # Eq. 18
+    expected = torch.autograd.grad(naive, list(model.parameters()))
+
+    tight = {"rtol": 1e-9, "atol": 1e-9}
+    assert_close(model.scorer()(torch.arange(NUM_USERS)), scores, **tight)
+    assert_close(loss, naive, **tight)
+    for name, got, want in zip(dict(model.named_parameters()), gradients, expected, strict=True):
+        assert_close(got, want, **tight, msg=lambda text, name=name: f"{name}: {text}")
+
+
+RING = torch.tensor([[0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0]]).double()
+
+
+def small(features=None, adjacency=RING, **options):
+    torch.manual_seed(0)
+    features = features or {"visual": torch.randn(4, 3).double()}
+    options = {"levels": [3, 2], "id_dim": 2, **options}
+    return HUIGN(NUM_USERS, 4, features, graph_of(adjacency), **options).double()
+
+
+def test_token_features_are_learned_through_the_same_equations():
+    bag = TokenBag(torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 3, 4]), 3)
+    model = small({"textual": bag}, token_dim=2)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    tokens = model.content._sources[0].embeddings
+    scores, entropy, _ = naive_scores_and_penalties(
+        model, [tokens[[0, 1, 1, 2]]], RING, 1.0, 1.0, False
+    )
+    assert_close(model.scorer()(torch.arange(NUM_USERS)), scores)
+    got = model.encode().penalties["assignment_entropy"]
+    assert_close(torch.autograd.grad(got, tokens)[0], torch.autograd.grad(entropy, tokens)[0])
+
+
+def test_a_constant_added_to_all_tastes_of_one_level_changes_no_ranking():
+    model = small()
+    before = model.scorer()(torch.arange(NUM_USERS))
+    model.user_tastes.data[:, 3:] += 5.0  # the coarse level
+    after = model.scorer()(torch.arange(NUM_USERS))
+    assert_close(after - before, torch.full_like(after, 5.0))
+
+
+def test_without_id_embeddings_items_alike_in_content_and_neighbours_score_alike():
+    model = small({"visual": torch.tensor([[1.0], [2], [1], [2]]).double()}, id_dim=0)
+    scores = model.scorer()(torch.arange(NUM_USERS))
+    assert_close(scores[:, 0], scores[:, 2])
+    assert (scores[:, 0] - scores[:, 1]).abs().min() > 0
+
+
+def test_a_modality_nobody_tells_of_takes_no_part():
+    lonely = RING.clone()
+    lonely[3] = lonely[:, 3] = 0
+    features = {
+        "visual": torch.tensor([[1.0], [2], [3], [4]]).double(),
+        "acoustic": torch.tensor([[1.0], [2], [3], [0]]).double(),
+    }
+    model = small(features, lonely, levels=[2])
+    assert model.informed.tolist() == [[True, True]] * 3 + [[True, False]]
+    assert_close(model.encode().items[3, 2:].tolist(), [1.0, 1.0, 0.0, 0.0])  # even, doubled; none
+
+
+def test_the_authors_penalties_share_one_tensor():
+    plain, aliased = small().encode().penalties, small(aliased_penalties=True).encode().penalties
+    total = plain["assignment_entropy"] + plain["intent_independence"]
+    assert_close(aliased["assignment_entropy"], total)
+    assert_close(aliased["intent_independence"], total)
+
+
+def test_the_authors_l2_is_a_mean_of_squares_per_kind_of_rows():
+    model = small(l2="mean")
+    users, pos, neg = torch.tensor([1, 2]), torch.tensor([0, 1]), torch.tensor([2, 3])
+    items = model.item_embeddings[torch.cat([pos, neg])]
+    expected = (
+        model.user_embeddings[users].square().mean()
+        + model.user_tastes[users].square().mean()
+        + items.square().mean()
+    )
+    assert_close(model.terms(Triples(users, pos, neg))["l2"], expected)
+
+
+def test_histograms_show_every_level_of_every_modality():
+    histograms = small().histograms()
+    assert set(histograms) == {"assignment/visual/level_1", "assignment/visual/level_2"}
+    assert_close(histograms["assignment/visual/level_1"].sum().item(), 4.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"levels": [2, 3]}, r"descend.*\[2, 3\]"),
+        ({"levels": []}, r"descend.*\[\]"),
+        ({"levels": [3, 1]}, r"at least 2 intents, got \[3, 1\]"),
+        ({"levels": [5]}, "5 intents for 4 items"),
+        ({"adjacency": torch.zeros(3, 3)}, "3 nodes for 4 items"),
+        ({"adjacency": torch.eye(4).roll(1, 0)}, "symmetric"),
+    ],
+)
+def test_what_does_not_fit_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        small(**options)
