@@ -37,26 +37,6 @@ BatchKind = Literal["triples", "users", "items"]
 Terms = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One round of optimisation, trained to its own early stopping before the next begins.
-
-    Attributes:
-        name: Shown in progress and metrics.
-        batches: Which batches `terms` wants: `"triples"` ([`Triples`][hugraph.interfaces.Triples]),
-            `"users"` or `"items"`.
-        terms: Maps a batch to named, unweighted scalars. The objective weights and adds them.
-        term_names: The names that `terms` returns, known before anything runs.
-        parameters: What this stage optimises; everything else stays as it is.
-    """
-
-    name: str
-    batches: BatchKind
-    terms: Callable[[Batch], Terms]
-    term_names: tuple[str, ...]
-    parameters: tuple[nn.Parameter, ...]
-
-
 class Scorer(Protocol):
     """Ranks: higher is better. Made once per evaluation, called for block after block of users."""
 
@@ -74,6 +54,29 @@ class DotProduct(NamedTuple):
     def __call__(self, users: Tensor) -> Tensor:
         """Scores every item for each of `users` `(batch,)`: `(batch, num_items)`."""
         return self.users.index_select(0, users) @ self.items.T
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One round of optimisation, trained to its own early stopping before the next begins.
+
+    Attributes:
+        name: Shown in progress and metrics.
+        batches: Which batches `terms` wants: `"triples"` ([`Triples`][hugraph.interfaces.Triples]),
+            `"users"` or `"items"`.
+        terms: Maps a batch to named, unweighted scalars. The objective weights and adds them.
+        term_names: The names that `terms` returns, known before anything runs.
+        parameters: What this stage optimises; everything else stays as it is.
+        scorer: What to validate while this stage is trained, if the model's own scorer rests on a
+            later stage.
+    """
+
+    name: str
+    batches: BatchKind
+    terms: Callable[[Batch], Terms]
+    term_names: tuple[str, ...]
+    parameters: tuple[nn.Parameter, ...]
+    scorer: Callable[[], Scorer] | None = None
 
 
 @runtime_checkable

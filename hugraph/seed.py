@@ -6,6 +6,7 @@ be saved.
 """
 
 import hashlib
+import os
 
 import numpy as np
 import torch
@@ -23,7 +24,9 @@ def seed_torch(seed: int, name: str, *position: int) -> None:
 
 def deterministic() -> None:
     """Asks torch for algorithms whose results do not depend on thread timing."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses otherwise
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def _number(name: str) -> int:

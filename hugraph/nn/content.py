@@ -1,12 +1,13 @@
 """What items look and sound like: the feature matrices of all modalities, fixed or learned."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from hugraph.errors import hint
 from hugraph.interfaces import ModalityFeatures, TokenBag
 from hugraph.nn.token_embedding import TokenEmbedding
 
@@ -32,6 +33,7 @@ class ModalityContent(nn.Module):
         modality_features: Per modality either features `(num_items, dim)`, an all-zero row meaning
             that the item lacks the modality, or a [`TokenBag`][hugraph.interfaces.TokenBag].
         num_items: Rows that every modality must have.
+        modalities: Which modalities to use, in order; all, if not given.
         token_dim: Size of a token's embedding.
 
     Attributes:
@@ -41,7 +43,7 @@ class ModalityContent(nn.Module):
         complete: Per modality, whether every item has it.
 
     Raises:
-        ValueError: If there is no modality, or one has another number of items.
+        ValueError: If there is no modality, one is unknown, or one has another number of items.
     """
 
     present: Tensor
@@ -51,16 +53,22 @@ class ModalityContent(nn.Module):
         modality_features: ModalityFeatures,
         num_items: int,
         *,
+        modalities: Sequence[str] | None = None,
         token_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
         super().__init__()
-        if not modality_features:
+        self.names = tuple(modality_features if modalities is None else modalities)
+        if not self.names:
             raise ValueError("at least one modality is needed, got none")
-        self.names = tuple(modality_features)
+        if unknown := [name for name in self.names if name not in modality_features]:
+            raise ValueError(
+                f"there is no modality {unknown[0]!r}{hint(unknown[0], modality_features)}"
+            )
         self.dims: list[int] = []
         present = []
         self._sources = nn.ModuleList()
-        for name, features in modality_features.items():
+        for name in self.names:
+            features = modality_features[name]
             if isinstance(features, TokenBag):
                 lengths = features.offsets.diff()
                 self._sources.append(TokenEmbedding(features, token_dim))

@@ -47,5 +47,14 @@ def test_content_knows_what_is_missing_and_what_is_fixed():
 def test_a_modality_with_other_rows_is_refused():
     with pytest.raises(ValueError, match="visual has 2 rows for 3 items"):
         ModalityContent({"visual": torch.ones(2, 4)}, 3)
+    with pytest.raises(ValueError, match="no modality 'visuel'; did you mean 'visual'"):
+        ModalityContent({"visual": torch.ones(3, 4)}, 3, modalities=["visuel"])
     with pytest.raises(ValueError, match="got none"):
         ModalityContent({}, 3)
+
+
+def test_chosen_modalities_come_in_the_chosen_order():
+    features = {name: torch.full((2, 1), value) for name, value in zip("abc", (1.0, 2.0, 3.0))}
+    content = ModalityContent(features, 2, modalities=["c", "a"])
+    assert content.names == ("c", "a")
+    assert [matrix[0].item() for matrix in content] == [3.0, 1.0]

@@ -1,0 +1,75 @@
+"""The weighted sum of a model's loss and penalties."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from annotated_types import Ge
+
+from hugraph.errors import SpecError, hint
+from hugraph.interfaces import Stage
+
+
+class Objective:
+    r"""What is minimised: $\mathcal{L} = \ell + \sum_p \lambda_p\, p$, Eq. 18 of HUIGN.
+
+    Args:
+        loss: Name of the term with weight 1. A model in several stages has one in each: list them.
+        penalties: Weight $\lambda_p$ of each other term; terms not named have weight 0. A single
+            number is the weight of every other term, as in HUIGN's published code.
+
+    Source:
+        HUIGN, [Wei et al. 2021](https://arxiv.org/abs/2110.14925).
+    """
+
+    def __init__(
+        self,
+        *,
+        loss: str | Sequence[str] = "bpr",
+        penalties: Mapping[str, Annotated[float, Ge(0)]] | Annotated[float, Ge(0)] = 0.0,
+    ) -> None:
+        self._losses = (loss,) if isinstance(loss, str) else tuple(loss)
+        self._penalties = penalties
+
+    def weights(self, stages: Sequence[Stage]) -> list[dict[str, float]]:
+        """The weight of every term of every stage.
+
+        Raises:
+            SpecError: If a name is emitted by no stage, or a stage emits none of the losses.
+        """
+        emitted = {name for stage in stages for name in stage.term_names}
+        if isinstance(self._penalties, Mapping):
+            named, other = dict(self._penalties), 0.0
+        else:
+            named, other = {}, float(self._penalties)
+
+        problems = [
+            SpecError(f"the model has no term {name!r}{hint(name, emitted)}", at=at)
+            for at, names in (("objective.loss", self._losses), ("objective.penalties", named))
+            for name in names
+            if stages and name not in emitted
+        ]
+        problems += [
+            SpecError(
+                f"stage {stage.name!r} has no loss (its terms: {', '.join(stage.term_names)})",
+                at="objective.loss",
+                fix="name the term of this stage that has weight 1",
+            )
+            for stage in stages
+            if not problems and not set(self._losses) & set(stage.term_names)
+        ]
+        problems += [
+            SpecError(f"{name!r} is both a loss and a penalty", at="objective.penalties")
+            for name in named
+            if name in self._losses
+        ]
+        if len(problems) == 1:
+            raise problems[0]
+        if problems:
+            raise SpecError("the objective does not fit the model", problems=problems)
+        return [
+            {
+                name: 1.0 if name in self._losses else named.get(name, other)
+                for name in stage.term_names
+            }
+            for stage in stages
+        ]

@@ -1,0 +1,98 @@
+"""One stage's optimiser: a batch in, a step of Adam out, or an error before anything changed."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from hugraph.errors import DivergedError
+from hugraph.interfaces import Batch, Stage
+
+
+class StageOptimizer:
+    """Steps along the gradient of a stage's weighted terms.
+
+    Args:
+        stage: What to optimise.
+        weights: The weight of each of its terms; a term of weight 0 is only measured.
+        clip_norm: Longest gradient; a longer one is scaled down. None for no limit.
+        precision: `"bfloat16"` computes the terms under autocast.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        weights: Mapping[str, float],
+        *,
+        clip_norm: float | None = None,
+        precision: Literal["float32", "bfloat16"] = "float32",
+    ) -> None:
+        self._stage = stage
+        self._weights = weights
+        self._clip_norm = clip_norm
+        self._device_type = stage.parameters[0].device.type
+        self._autocast = precision == "bfloat16"
+        self._adam = torch.optim.Adam(stage.parameters, fused=True)
+
+    def step(self, batch: Batch, lr: float) -> dict[str, float]:
+        """Takes one step and returns the unweighted terms before it.
+
+        Raises:
+            DivergedError: If the loss or its gradient is not finite; no parameter has changed.
+            ValueError: If the stage returns other terms than it announces.
+        """
+        with torch.autocast(self._device_type, torch.bfloat16, enabled=self._autocast):
+            terms = self._stage.terms(batch)
+            if terms.keys() != self._weights.keys():
+                raise ValueError(
+                    f"stage {self._stage.name!r} announces the terms {sorted(self._weights)} "
+                    f"and returns {sorted(terms)}"
+                )
+            loss = torch.stack([w * terms[name] for name, w in self._weights.items() if w]).sum()
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        self._require_finite("loss", float(loss.detach()), values, lr)
+
+        parameters = self._stage.parameters
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        norm = get_total_norm([g for g in gradients if g is not None])
+        self._require_finite("gradient", float(norm), values, lr)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        if self._clip_norm is not None:
+            clip_grads_with_norm_(parameters, self._clip_norm, norm)
+        for group in self._adam.param_groups:
+            group["lr"] = lr
+        self._adam.step()
+        self._adam.zero_grad()
+        return values
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state of Adam, by names that `load` understands."""
+        return {
+            f"{index}.{key}": value
+            for index, state in self._adam.state_dict()["state"].items()
+            for key, value in state.items()
+        }
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Takes over the state that `tensors()` gave."""
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = value
+        self._adam.load_state_dict(
+            {"state": state, "param_groups": self._adam.state_dict()["param_groups"]}
+        )
+
+    def _require_finite(
+        self, what: str, value: float, terms: Mapping[str, float], lr: float
+    ) -> None:
+        if not math.isfinite(value):
+            listed = ", ".join(f"{name} {term:.4g}" for name, term in terms.items())
+            raise DivergedError(
+                f"the {what} became {value} (lr {lr:g}; {listed})",
+                fix="lower train.lr, or set train.clip_norm",
+            )

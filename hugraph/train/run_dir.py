@@ -1,0 +1,142 @@
+"""The directory of one run: who may write to it, and what it holds."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from hugraph.errors import RunError
+from hugraph.train import atomic
+from hugraph.train.checkpoint import Checkpoints
+from hugraph.train.evaluator import Evaluation
+from hugraph.train.events import EventLog
+from hugraph.train.lock import locked
+
+log = logging.getLogger(__name__)
+
+_LOCK = "lock"  # the first file of a run, so also its mark
+
+
+class RunDir:
+    """A run on disk, to read from; write inside of `create` or `resume`, which hold its lock.
+
+    Attributes:
+        path: The directory.
+        checkpoints: Weights and training state, in `checkpoints/`.
+        events: TensorBoard's view, in `tensorboard/`.
+
+    Raises:
+        RunError: If `path` is not the directory of a run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not (path / _LOCK).is_file():
+            raise RunError(
+                f"{path.name or path} is not a run directory"
+                if path.is_dir()
+                else f"there is no run {path.name or path}",
+                at=str(path),
+                fix="give a directory that `hugraph fit` has made",
+            )
+        self.path = path
+        self.checkpoints = Checkpoints(path / "checkpoints")
+        self.events = EventLog(path / "tensorboard")
+
+    @classmethod
+    @contextmanager
+    def create(cls, path: Path) -> "Iterator[RunDir]":
+        """Makes and holds the directory of a new run; what is already there is never touched.
+
+        Raises:
+            RunError: If `path` exists and is not empty.
+            BusyError: If another process holds it.
+            ResourceError: If it cannot be made.
+        """
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path.name} is a file", at=str(path), fix="choose another --run")
+        if not (path / _LOCK).exists():
+            _require_empty(path)
+        atomic.make_directory(path)
+        with locked(path / _LOCK):
+            atomic.remove_temporaries(path)
+            _require_empty(path)
+            run = cls(path)
+            try:
+                yield run
+            finally:
+                run.events.close()
+
+    @classmethod
+    @contextmanager
+    def resume(cls, path: Path) -> "Iterator[RunDir]":
+        """Holds the directory of a run that was begun before.
+
+        Raises:
+            RunError: If `path` is not the directory of a run.
+            BusyError: If another process holds it.
+        """
+        run = cls(path)
+        with locked(path / _LOCK):
+            for directory in (path, path / "checkpoints"):
+                atomic.remove_temporaries(directory)
+            try:
+                yield run
+            finally:
+                run.events.close()
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes the file `name` whole, or not at all."""
+        atomic.write(self.path / name, text.encode())
+
+    def read_text(self, name: str) -> str:
+        """The file `name`.
+
+        Raises:
+            RunError: If the run has no such file, or it is not text.
+        """
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(
+                f"the run's {name} cannot be read ({type(error).__name__})",
+                at=str(self.path / name),
+                fix="resume the run so that it is written, or fit again in a new run directory",
+            ) from error
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Writes `result.json`, the last file of a run."""
+        self.write_text("result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
+
+    def write_per_user(self, user_ids: Sequence[str], evaluation: Evaluation) -> None:
+        """Writes `per_user.parquet`: a column `user`, then one for each metric.
+
+        Args:
+            user_ids: The raw ids of `evaluation.users`, aligned.
+            evaluation: The scores.
+        """
+        buffer = io.BytesIO()
+        pl.DataFrame({"user": list(user_ids), **evaluation.per_user}).write_parquet(buffer)
+        atomic.write(self.path / "per_user.parquet", buffer.getvalue())
+
+    def append_metrics(self, row: Mapping[str, Any]) -> int:
+        """Adds a line to `metrics.jsonl`; returns its size in bytes."""
+        line = json.dumps(row, allow_nan=False) + "\n"
+        return atomic.append(self.path / "metrics.jsonl", line.encode())
+
+    def cut_metrics(self, size: int) -> None:
+        """Drops the lines of `metrics.jsonl` that were never committed."""
+        atomic.cut(self.path / "metrics.jsonl", size)
+
+
+def _require_empty(path: Path) -> None:
+    if path.exists() and (found := sorted(p.name for p in path.iterdir() if p.name != _LOCK)):
+        raise RunError(
+            f"the run directory already holds {len(found)} files ({', '.join(found[:3])}, …)",
+            at=str(path),
+            fix=f"continue it with --resume {path}, or choose another --run",
+        )

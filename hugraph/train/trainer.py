@@ -1,0 +1,397 @@
+"""Trains any recommender, stage by stage, to the same bits whether or not it was interrupted."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from hugraph.errors import DivergedError, RunError, SpecError, hint
+from hugraph.interfaces import Interactions, Recommender, Scorer, Stage
+from hugraph.seed import deterministic, seed_torch
+from hugraph.train import atomic
+from hugraph.train.batches import Batches
+from hugraph.train.config import TrainConfig
+from hugraph.train.objective import Objective
+from hugraph.train.optimizer import StageOptimizer
+from hugraph.train.run_dir import RunDir
+from hugraph.train.signals import stop_at_safe_moments
+
+Validate = Callable[[Scorer], Mapping[str, float]]
+Weights = dict[str, Tensor]
+
+
+class BatchDone(NamedTuple):
+    """Progress within an epoch, after each step."""
+
+    stage: str
+    epoch: int  # of the whole run, from 1
+    last_epoch: int  # of this stage, if nothing stops it before
+    step: int  # of this epoch, from 1
+    num_steps: int
+
+
+class EpochDone(NamedTuple):
+    """An epoch that is trained, validated and, with a run directory, committed."""
+
+    stage: str
+    epoch: int  # of the whole run, from 1
+    lr: float
+    terms: dict[str, float]  # unweighted, mean over the epoch's rows
+    validation: dict[str, float]
+    best_epoch: int
+    best_validation: dict[str, float]
+    seconds: float  # training and validation of this epoch
+    rows_per_second: float  # of training alone; rows are triples, users or items
+
+
+OnProgress = Callable[[BatchDone | EpochDone], None]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How training went.
+
+    Attributes:
+        best_epoch: The epoch whose weights the model now has; 0 for a model that is not trained.
+        validation: The validation metrics of that epoch.
+        epochs: Epochs trained, over all stages.
+        seconds: Wall time of all epochs, those before a resumption included.
+    """
+
+    best_epoch: int
+    validation: dict[str, float]
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Position:
+    """Where training stands between two epochs; with the tensors, all that a resumption needs."""
+
+    stage: int = 0
+    stage_start: int = 0  # epochs done when the stage began
+    epoch: int = 0  # epochs done
+    best_epoch: int = 0
+    best_validation: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    metrics_bytes: int = 0  # committed size of metrics.jsonl
+
+    def stage_is_over(self, config: TrainConfig) -> bool:
+        return (
+            self.epoch - self.stage_start >= config.epochs
+            or self.epoch - self.best_epoch >= config.early_stopping.patience
+        )
+
+    def next_stage(self) -> "_Position":
+        return replace(
+            self,
+            stage=self.stage + 1,
+            stage_start=self.epoch,
+            best_epoch=self.epoch,
+            best_validation={},
+        )
+
+    def is_gain(self, validation: Mapping[str, float], metric: str) -> bool:
+        if metric not in validation:
+            raise SpecError(
+                f"validation has no metric {metric!r}{hint(metric, validation)}",
+                at="train.early_stopping.metric",
+                fix="evaluate it, or stop by one that is evaluated",
+            )
+        return validation[metric] > self.best_validation.get(metric, -math.inf)
+
+
+def fit(
+    model: Recommender,
+    train: Interactions,
+    validate: Validate,
+    *,
+    seed: int,
+    config: TrainConfig | None = None,
+    objective: Objective | None = None,
+    run: RunDir | None = None,
+    on_progress: OnProgress | None = None,
+) -> Fitted:
+    """Optimises `model` and leaves it with the weights of its best epoch.
+
+    Each stage runs to its own early stopping, and its best weights are restored before the next
+    begins. Every random number is a function of seed, stage and epoch. So a run that goes on from
+    its last committed epoch, wherever it was stopped, ends with the same weights bit for bit, on
+    the same machine. After SIGINT or SIGTERM the current step is finished, then `Stopped` raised.
+
+    Args:
+        model: A `torch.nn.Module` with a side of training; moved to the device of `config`.
+        train: Training interactions.
+        validate: Measures a scorer on held-out data; higher is better.
+        seed: The run's seed.
+        config: How to train.
+        objective: What to minimise.
+        run: Where to record metrics and commit checkpoints. If it holds any, training goes on from
+            there; `model` must then be made by the same spec, data and seed. None writes nothing.
+        on_progress: Called after each step and each epoch.
+
+    Raises:
+        DivergedError: If a loss, gradient, score or metric is not finite; the model keeps the
+            weights it had before.
+        SpecError: If `objective` or the early-stopping metric does not fit the model.
+        RunError: If the checkpoint of `run` is damaged or belongs to another model.
+        ResourceError: If the disk is full; the last committed epoch is safe.
+        Stopped: After a signal.
+    """
+    with _determinism(), stop_at_safe_moments() as check_stop:
+        fitting = _Fitting(
+            model,
+            train,
+            validate,
+            seed=seed,
+            config=config or TrainConfig(),
+            objective=objective or Objective(),
+            run=run,
+            report=on_progress or (lambda event: None),
+            check_stop=check_stop,
+        )
+        return fitting.to_the_end()
+
+
+def restore_best(model: Recommender, run: RunDir) -> None:
+    """Gives `model` the weights of the best epoch of `run`.
+
+    Args:
+        model: Made by the same spec and data as the one that was fitted.
+        run: Where `fit` has committed at least one epoch.
+
+    Raises:
+        RunError: If there is no checkpoint, it is damaged, or belongs to another model.
+    """
+    if (saved := run.checkpoints.load()) is None:
+        raise RunError(
+            "the run has no checkpoint yet", at=str(run.path), fix="let it fit, or resume it"
+        )
+    _load_weights(cast(nn.Module, model), _part(saved.best, "model/"))
+
+
+class _Fitting:
+    """The state of one call of `fit`."""
+
+    def __init__(
+        self,
+        model: Recommender,
+        train: Interactions,
+        validate: Validate,
+        *,
+        seed: int,
+        config: TrainConfig,
+        objective: Objective,
+        run: RunDir | None,
+        report: OnProgress,
+        check_stop: Callable[[], None],
+    ) -> None:
+        self._device = config.torch_device()
+        self._module = cast(nn.Module, model).to(self._device)
+        self._model = model
+        self._stages = model.stages()
+        self._weights = objective.weights(self._stages)
+        self._batches = Batches(
+            train, model.num_users, model.num_items, batch_size=config.batch_size, seed=seed
+        )
+        self._validate = validate
+        self._seed = seed
+        self._config = config
+        self._run = run
+        self._report = report
+        self._check_stop = check_stop
+
+        self._position = _Position()
+        self._best = _copy_weights(self._module)
+        self._moments: Weights = {}  # of Adam, where a stage goes on that was begun before
+        if run is not None:
+            atomic.require_space(run.path, _space_for_checkpoints(self._module, self._stages))
+            if (saved := run.checkpoints.load()) is not None:
+                self._position = _Position(**saved.state)
+                self._best = _part(saved.best, "model/")
+                self._moments = _part(saved.tensors, "adam/")
+                _load_weights(self._module, _part(saved.tensors, "model/"))
+            run.cut_metrics(self._position.metrics_bytes)
+
+    def to_the_end(self) -> Fitted:
+        if not self._stages and not self._position.best_validation:
+            self._position = replace(
+                self._position, best_validation=self._validated(self._model.scorer)
+            )
+            self._save(None, best=True)
+        for index in range(self._position.stage, len(self._stages)):
+            self._train_stage(index)
+        self._module.eval()
+        position = self._position
+        return Fitted(
+            position.best_epoch, position.best_validation, position.epoch, position.seconds
+        )
+
+    def _train_stage(self, index: int) -> None:
+        stage = self._stages[index]
+        optimizer = StageOptimizer(
+            stage,
+            self._weights[index],
+            clip_norm=self._config.clip_norm,
+            precision=self._config.precision,
+        )
+        if index > self._position.stage:
+            self._position = self._position.next_stage()
+        else:
+            optimizer.load(self._moments)
+            self._moments = {}
+        while not self._position.stage_is_over(self._config):
+            self._run_epoch(stage, optimizer)
+        _load_weights(self._module, self._best)
+
+    def _run_epoch(self, stage: Stage, optimizer: StageOptimizer) -> None:
+        began = time.monotonic()
+        epoch = self._position.epoch + 1
+        lr = self._config.lr_at(epoch - self._position.stage_start)
+        terms, num_rows = self._train_epoch(stage, optimizer, lr)
+        trained = time.monotonic()
+        with _located(f"validation after epoch {epoch}"):
+            validation = self._validated(stage.scorer or self._model.scorer)
+        ended = time.monotonic()
+        self._position = replace(
+            self._position, epoch=epoch, seconds=self._position.seconds + ended - began
+        )
+        if self._position.is_gain(validation, self._config.early_stopping.metric):
+            self._position = replace(self._position, best_epoch=epoch, best_validation=validation)
+            self._best = _copy_weights(self._module)
+        done = EpochDone(
+            stage.name,
+            epoch,
+            lr,
+            terms,
+            validation,
+            self._position.best_epoch,
+            self._position.best_validation,
+            ended - began,
+            num_rows / max(trained - began, 1e-9),
+        )
+        self._commit(done, stage, optimizer)
+        self._report(done)
+        self._check_stop()
+
+    def _train_epoch(
+        self, stage: Stage, optimizer: StageOptimizer, lr: float
+    ) -> tuple[dict[str, float], int]:
+        """One pass over the data: the mean of each term, and the number of rows."""
+        position = self._position
+        epoch, stage_epoch = position.epoch + 1, position.epoch + 1 - position.stage_start
+        batches = self._batches.epoch(stage.batches, position.stage, stage_epoch, self._device)
+        self._module.train()
+        seed_torch(self._seed, "epoch", position.stage, stage_epoch)  # for dropout and the like
+        sums: Counter[str] = Counter()
+        for step, batch in enumerate(batches, start=1):
+            self._check_stop()
+            with _located(f"epoch {epoch}, step {step} of stage {stage.name!r}"):
+                terms = optimizer.step(batch, lr)
+            sums.update({name: value * len(batch[0]) for name, value in terms.items()})
+            last_epoch = position.stage_start + self._config.epochs
+            self._report(BatchDone(stage.name, epoch, last_epoch, step, len(batches)))
+        num_rows = sum(len(batch[0]) for batch in batches)
+        return {name: value / num_rows for name, value in sums.items()}, num_rows
+
+    def _validated(self, make_scorer: Callable[[], Scorer]) -> dict[str, float]:
+        self._module.eval()
+
+        def scorer_that_stops(users: Tensor) -> Tensor:
+            self._check_stop()
+            return scorer(users)
+
+        with torch.no_grad():
+            scorer = make_scorer()
+            metrics = {name: float(v) for name, v in self._validate(scorer_that_stops).items()}
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise DivergedError(f"{name} is {value}", fix="lower train.lr")
+        return metrics
+
+    def _commit(self, done: EpochDone, stage: Stage, optimizer: StageOptimizer) -> None:
+        if self._run is None:
+            return
+        row = {
+            "epoch": done.epoch,
+            "stage": done.stage,
+            "lr": done.lr,
+            "terms": done.terms,
+            "validation": done.validation,
+        }
+        self._position = replace(self._position, metrics_bytes=self._run.append_metrics(row))
+        self._save(optimizer, best=done.best_epoch == done.epoch)
+        scalars = {
+            "train/lr": done.lr,
+            "speed/seconds": done.seconds,
+            f"speed/{stage.batches}_per_second": done.rows_per_second,
+            **{f"terms/{name}": value for name, value in done.terms.items()},
+            **{f"validation/{name}": value for name, value in done.validation.items()},
+        }
+        histograms = {f"model/{name}": v for name, v in self._model.histograms().items()}
+        self._run.events.write(done.epoch, scalars, histograms)
+
+    def _save(self, optimizer: StageOptimizer | None, *, best: bool) -> None:
+        if self._run is None:
+            return
+        tensors = {f"model/{name}": t for name, t in self._module.state_dict().items()}
+        if optimizer is not None:
+            tensors |= {f"adam/{name}": t for name, t in optimizer.tensors().items()}
+        self._run.checkpoints.save(self._position.epoch, asdict(self._position), tensors, best=best)
+
+
+@contextmanager
+def _determinism() -> Iterator[None]:
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic()
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+
+
+@contextmanager
+def _located(at: str) -> Iterator[None]:
+    """Says where training was when it diverged."""
+    try:
+        yield
+    except DivergedError as error:
+        raise DivergedError(error.what, at=error.at or at, fix=error.fix) from None
+
+
+def _copy_weights(module: nn.Module) -> Weights:
+    return {name: t.detach().clone() for name, t in module.state_dict().items()}
+
+
+def _load_weights(module: nn.Module, weights: Weights) -> None:
+    shapes = {name: tuple(t.shape) for name, t in module.state_dict().items()}
+    given = {name: tuple(t.shape) for name, t in weights.items()}
+    different = sorted(n for n in shapes | given if shapes.get(n) != given.get(n))
+    if different:
+        listed = ", ".join(
+            f"{n} {given.get(n, 'absent')} instead of {shapes.get(n, 'absent')}"
+            for n in different[:5]
+        )
+        raise RunError(
+            f"{len(different)} tensors of the checkpoint do not fit the model: {listed}",
+            fix="use the spec and the dataset that the run was made with",
+        )
+    module.load_state_dict(weights)
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> Weights:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _space_for_checkpoints(module: nn.Module, stages: Sequence[Stage]) -> int:
+    """Bytes of the four checkpoints that a run may keep and the one being written."""
+    weights = sum(t.nbytes for t in module.state_dict().values())
+    moments = max((2 * sum(p.nbytes for p in s.parameters) for s in stages), default=0)
+    return 5 * (weights + moments)

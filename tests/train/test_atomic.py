@@ -1,0 +1,78 @@
+import errno
+import os
+
+import pytest
+
+from hugraph.errors import ResourceError
+from hugraph.train import atomic
+from tests.train.faults import Crash, CrashingOs, FailingOs, ShortWritingOs
+
+
+def test_a_write_replaces_the_file_and_leaves_nothing_else(tmp_path):
+    path = tmp_path / "a"
+    atomic.write(path, b"old")
+    atomic.write(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_crash_at_any_call_of_a_write_leaves_the_old_file_or_the_new_one(tmp_path, monkeypatch):
+    path, seen = tmp_path / "a", set()
+    for n in range(1, 100):
+        atomic.write(path, b"old")
+        faulty = CrashingOs(n)
+        with monkeypatch.context() as patch:
+            patch.setattr(atomic, "os", faulty)
+            try:
+                atomic.write(path, b"new!")
+            except Crash:
+                seen.add(path.read_bytes())
+                continue
+        break
+    assert path.read_bytes() == b"new!"
+    assert seen == {b"old", b"new!"}
+    assert faulty.points == ["open", "write", "fsync", "replace", "open", "fsync"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT, errno.EINTR])
+def test_an_error_at_any_call_is_reported_and_leaves_no_temporary_file(tmp_path, monkeypatch, code):
+    path = tmp_path / "a"
+    for n in range(1, 7):
+        atomic.write(path, b"old")
+        with monkeypatch.context() as patch, pytest.raises(ResourceError) as caught:
+            patch.setattr(atomic, "os", FailingOs(n, code))
+            atomic.write(path, b"x" * 200_000)
+        assert caught.value.exit_code == 7
+        assert os.strerror(code) in caught.value.what and "need 0.2 MB, " in caught.value.what
+        assert path.read_bytes() == (b"old" if n < 5 else b"x" * 200_000)
+        assert os.listdir(tmp_path) == ["a"]
+
+
+def test_short_writes_are_continued_to_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "os", ShortWritingOs())
+    atomic.write(tmp_path / "a", bytes(range(100)))
+    assert atomic.append(tmp_path / "a", bytes(50)) == 150
+    assert (tmp_path / "a").read_bytes() == bytes(range(100)) + bytes(50)
+
+
+def test_a_file_is_cut_to_what_was_committed_and_never_grown(tmp_path):
+    path = tmp_path / "log"
+    atomic.cut(path, 0)
+    assert not path.exists()
+    assert atomic.append(path, b"one\n") == 4
+    assert atomic.append(path, b"two\n") == 8
+    atomic.cut(path, 4)
+    atomic.cut(path, 100)
+    assert path.read_bytes() == b"one\n"
+
+
+def test_a_link_in_place_of_the_log_is_not_followed(tmp_path):
+    (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ResourceError, match="cannot write log"):
+        atomic.append(tmp_path / "log", b"x")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_too_little_space_is_refused_with_both_sizes(tmp_path):
+    with pytest.raises(ResourceError, match=r"need 1,000,000,000,000\.0 MB, [\d,.]+ MB free"):
+        atomic.require_space(tmp_path, 10**18)

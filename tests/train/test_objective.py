@@ -1,0 +1,56 @@
+import pytest
+
+from hugraph.errors import SpecError
+from hugraph.interfaces import Stage
+from hugraph.train.objective import Objective
+
+
+def stage(name, *term_names):
+    return Stage(name, "triples", lambda batch: {}, term_names, ())
+
+
+TRAIN = stage("train", "bpr", "entropy", "l2")
+
+
+def test_the_loss_weighs_one_and_penalties_what_the_spec_says():
+    objective = Objective(loss="bpr", penalties={"l2": 0.5})
+    assert objective.weights([TRAIN]) == [{"bpr": 1.0, "entropy": 0.0, "l2": 0.5}]
+
+
+def test_a_single_number_weighs_every_term_but_the_loss():
+    assert Objective(penalties=0.1).weights([TRAIN]) == [{"bpr": 1.0, "entropy": 0.1, "l2": 0.1}]
+
+
+def test_each_stage_gets_its_own_loss():
+    stages = [TRAIN, stage("regress", "squared_error", "l2")]
+    weights = Objective(loss=["bpr", "squared_error"], penalties={"l2": 2.0}).weights(stages)
+    assert weights[1] == {"squared_error": 1.0, "l2": 2.0}
+
+
+def test_a_model_that_is_not_trained_fits_any_objective():
+    assert Objective(loss="bpr", penalties={"l2": 1.0}).weights([]) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "bprr"}, "no term 'bprr'; did you mean 'bpr'. .known: bpr, entropy, l2."),
+        ({"penalties": {"entropyy": 1.0}}, "no term 'entropyy'; did you mean 'entropy'"),
+        ({"penalties": {"bpr": 1.0}}, "'bpr' is both a loss and a penalty"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_names_there_are(options, message):
+    with pytest.raises(SpecError, match=message) as caught:
+        Objective(**options).weights([TRAIN])
+    assert caught.value.at.startswith("objective.")
+
+
+def test_all_wrong_names_are_reported_at_once():
+    with pytest.raises(SpecError) as caught:
+        Objective(loss="warp", penalties={"a": 1.0, "b": 1.0}).weights([TRAIN])
+    assert len(caught.value.problems) == 3
+
+
+def test_a_stage_without_a_loss_is_an_error_naming_the_stage_and_its_terms():
+    with pytest.raises(SpecError, match=r"stage 'regress' has no loss \(its terms: error\)"):
+        Objective(loss="bpr").weights([TRAIN, stage("regress", "error")])

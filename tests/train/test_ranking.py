@@ -1,0 +1,112 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from hugraph.errors import DivergedError
+from hugraph.interfaces import Interactions
+from hugraph.train import ranking
+from hugraph.train.ranking import top_k
+
+NOTHING = Interactions(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
+INF = float("inf")
+
+
+class Table:
+    """Scores looked up in a matrix, `(num_users, num_items)`."""
+
+    def __init__(self, scores):
+        self.scores = torch.as_tensor(scores)
+
+    def __call__(self, users):
+        return self.scores.index_select(0, users)
+
+
+def interactions(pairs):
+    return Interactions(*torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T)
+
+
+def test_the_best_unseen_items_come_first_worked_by_hand():
+    scorer = Table([[0.1, 0.9, 0.5, 0.7], [0.4, 0.3, 0.2, 0.1]])
+    lists = top_k(scorer, torch.tensor([1, 0]), interactions([(0, 1), (1, 2)]), 2, 4)
+    assert lists.items.tolist() == [[0, 1], [3, 2]]
+    assert_close(lists.scores, torch.tensor([[0.4, 0.3], [0.7, 0.5]]))
+
+
+def test_equal_scores_come_in_order_of_their_item_also_at_the_cut():
+    scorer = Table([[1.0, 2.0, 1.0, 1.0, 2.0, 1.0]])
+    for k, expected in ((1, [1]), (3, [1, 4, 0]), (4, [1, 4, 0, 2]), (6, [1, 4, 0, 2, 3, 5])):
+        assert top_k(scorer, torch.tensor([0]), NOTHING, k, 6).items.tolist() == [expected]
+
+
+def test_a_user_with_few_items_left_gets_a_shorter_list():
+    lists = top_k(Table([[3.0, 2.0, 1.0]]), torch.tensor([0]), interactions([(0, 0), (0, 1)]), 3, 3)
+    assert lists.items.tolist() == [[2, -1, -1]]
+    assert lists.scores.tolist() == [[1.0, -INF, -INF]]
+
+
+def test_a_list_is_never_longer_than_the_items():
+    assert top_k(Table([[1.0, 2.0]]), torch.tensor([0]), NOTHING, 10, 2).items.tolist() == [[1, 0]]
+
+
+def test_a_seen_score_ranks_seen_items_above_negative_scores_as_the_published_code_does():
+    scorer = Table([[-1.0, -2.0, 5.0, 0.5]])
+    lists = top_k(scorer, torch.tensor([0]), interactions([(0, 1), (0, 2)]), 4, 4, seen_score=1e-5)
+    assert lists.items.tolist() == [[3, 1, 2, 0]]
+
+
+@given(st.data())
+def test_lists_agree_with_sorting_every_item_in_blocks_of_any_size(data):
+    num_users, num_items = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 9))
+    few_values = st.integers(-2, 2)  # so that most scores tie
+    row = st.lists(few_values, min_size=num_items, max_size=num_items)
+    scores = data.draw(st.lists(row, min_size=num_users, max_size=num_users))
+    pair = st.tuples(st.integers(0, num_users - 1), st.integers(0, num_items - 1))
+    seen = data.draw(st.lists(pair, max_size=30))
+    users = data.draw(st.permutations(range(num_users)))
+    k = data.draw(st.integers(1, 10))
+
+    expected = []
+    for user in users:
+        unseen = [i for i in range(num_items) if (user, i) not in seen]
+        best = sorted(unseen, key=lambda i: (-scores[user][i], i))[:k]
+        expected.append(best + [-1] * (min(k, num_items) - len(best)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "BLOCK_BYTES", data.draw(st.sampled_from([1, 100, 2**24])))
+        scorer = Table(torch.tensor(scores).float())
+        lists = top_k(scorer, torch.tensor(users), interactions(seen), k, num_items)
+    assert lists.items.tolist() == expected
+
+
+def test_the_scorers_own_tensor_is_left_as_it_was():
+    popularity = torch.tensor([3.0, 1.0, 2.0])
+    top_k(
+        lambda users: popularity.expand(len(users), 3),
+        torch.arange(4),
+        interactions([(1, 0)]),
+        2,
+        3,
+    )
+    assert popularity.tolist() == [3.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), INF, -INF])
+def test_a_score_that_is_not_finite_is_never_ranked(value):
+    scores = torch.zeros(3, 4)
+    scores[2, 1] = value
+    with pytest.raises(DivergedError, match=f"1 scores are not finite: user 2, item 1 has {value}"):
+        top_k(Table(scores), torch.arange(3), NOTHING, 2, 4)
+
+
+def test_scores_of_another_shape_are_refused_with_both_shapes():
+    with pytest.raises(ValueError, match=r"must return \(1, 5\), got \(1, 2\)"):
+        top_k(Table([[1.0, 2.0]]), torch.tensor([0]), NOTHING, 1, 5)
+    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+        top_k(Table([[1.0, 2.0]]), torch.tensor([0]), NOTHING, 0, 2)
+
+
+def test_no_users_give_no_lists():
+    assert top_k(
+        Table([[1.0, 2.0]]), torch.tensor([], dtype=torch.int64), NOTHING, 1, 2
+    ).items.shape == (0, 1)
