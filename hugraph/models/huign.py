@@ -133,13 +133,14 @@ class HUIGN(PairwiseModel):
 
     def intents(self) -> dict[str, Intents]:
         """Builds the hierarchy of every modality as the parameters stand now."""
-        refined, logs = [], []
+        refined, firsts, entropies = [], [], []
         for hierarchy, propagated in zip(self.hierarchies, self._propagated(), strict=True):
             refined.append(hierarchy.convs[0].transform(propagated))
-            logs.append(hierarchy.poolings[0].log_assignment(refined[-1]))
-        firsts = [log.exp() for log in logs]
+            first, entropy = hierarchy.poolings[0].assign(refined[-1])
+            firsts.append(first)
+            entropies.append(entropy)
         pooled = pooled_adjacencies(self.adjacency, firsts, symmetric=True)
-        levels = zip(refined, firsts, logs, pooled, strict=True)
+        levels = zip(refined, firsts, entropies, pooled, strict=True)
         climbed = [h.climb(*level) for h, level in zip(self.hierarchies, levels, strict=True)]
         return dict(zip(self.content.names, climbed, strict=True))
 

@@ -8,7 +8,13 @@ from hugraph.nn.adjacency import (
     to_sparse_tensor,
 )
 from hugraph.nn.content import ModalityContent
-from hugraph.nn.functional import assignment_entropy, batch_l2, bpr_loss, intent_independence
+from hugraph.nn.functional import (
+    assignment_entropy,
+    batch_l2,
+    bpr_loss,
+    intent_independence,
+    soft_assignment,
+)
 from hugraph.nn.fusion import MultiModalFusion
 from hugraph.nn.hierarchy import IntentHierarchy, Intents
 from hugraph.nn.intent_pooling import IntentPooling, PooledLevel
@@ -32,5 +38,6 @@ __all__ = [
     "is_symmetric",
     "neighbor_sum",
     "pooled_adjacencies",
+    "soft_assignment",
     "to_sparse_tensor",
 ]

@@ -1,8 +1,11 @@
 """Losses and penalties: differentiable steps without state. None of them owns a weight."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def bpr_loss(pos_scores: Tensor, neg_scores: Tensor) -> Tensor:
@@ -22,23 +25,33 @@ def bpr_loss(pos_scores: Tensor, neg_scores: Tensor) -> Tensor:
     return F.softplus(neg_scores - pos_scores).mean()
 
 
-def assignment_entropy(assignment: Tensor, log_assignment: Tensor) -> Tensor:
-    r"""How undecided an assignment is: mean over nodes of $-\sum_k \gamma_{ik}\ln\gamma_{ik}$.
+def soft_assignment(logits: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Assigns nodes to intents, and tells how undecided the assignment is.
 
-    In nats. Zero if every node belongs to one intent; $\ln K$ if every node is spread evenly over
-    all `K`.
+    $$ \gamma_{ik} = \frac{\exp e_{ik}}{\sum_{k'} \exp e_{ik'}}, \qquad
+       H = -\frac{1}{n} \sum_{i} \sum_{k} \gamma_{ik} \ln \gamma_{ik} $$
+
+    Both gradients are taken in one pass, and neither is spoilt by a probability that underflows to
+    zero. $H$ is in nats: zero if every node belongs to one intent, $\ln K$ if every node is spread
+    evenly over all `K`.
 
     Args:
-        assignment: $\gamma$, `(num_nodes, num_supernodes)`; rows sum to 1.
-        log_assignment: $\ln\gamma$ from a log-softmax, so that a probability that underflows to
-            zero contributes zero to the value and to the gradient.
+        logits: $e$, `(num_nodes, K)`.
+
+    Returns:
+        $\gamma$, `(num_nodes, K)`, rows summing to 1, and $H$, a scalar.
 
     Source:
-        HUIGN, [Wei et al. 2021](https://arxiv.org/abs/2110.14925), Eq. 9, for one level. The paper
-        leaves sum or mean over nodes open; the mean is the authors' code. They add $10^{-15}$
-        inside the logarithm, which log-softmax makes unnecessary.
+        HUIGN, [Wei et al. 2021](https://arxiv.org/abs/2110.14925), Eq. 7 and, for one level, Eq. 9.
+        The paper leaves sum or mean over nodes open; the mean is the authors' code. They add
+        $10^{-15}$ inside the logarithm, which a log-softmax makes unnecessary.
     """
-    return -(assignment * log_assignment).sum(dim=1).mean()
+    return _SoftAssignment.apply(logits)
+
+
+def assignment_entropy(logits: Tensor) -> Tensor:
+    r"""The entropy $H$ of [`soft_assignment`][hugraph.nn.soft_assignment] alone, a scalar."""
+    return soft_assignment(logits)[1]
 
 
 def intent_independence(supernodes: Tensor) -> Tensor:
@@ -67,3 +80,20 @@ def batch_l2(*rows: Tensor) -> Tensor:
     """
     total = torch.stack([row.square().sum() for row in rows]).sum()
     return total / (2 * len(rows[0]))
+
+
+class _SoftAssignment(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor) -> tuple[Tensor, Tensor]:
+        log = F.log_softmax(logits, dim=1)
+        assignment = log.exp()
+        ctx.save_for_backward(assignment, log)
+        return assignment, -torch.dot(assignment.flatten(), log.flatten()) / len(log)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, to_assignment: Tensor, to_entropy: Tensor) -> Tensor:
+        assignment, log = ctx.saved_tensors
+        # dH/dγ = -(ln γ + 1)/n; the 1 is the same for all of a row and vanishes in the softmax.
+        weighted = torch.addcmul(to_assignment, log, -to_entropy / len(log)).mul_(assignment)
+        return weighted.addcmul_(assignment, weighted.sum(dim=1, keepdim=True), value=-1)

@@ -9,7 +9,7 @@ from annotated_types import Gt
 from torch import Tensor, nn
 
 from hugraph.nn.adjacency import Adjacency, pooled_adjacencies
-from hugraph.nn.functional import assignment_entropy, intent_independence
+from hugraph.nn.functional import intent_independence
 from hugraph.nn.intent_pooling import IntentPooling
 from hugraph.nn.intra_level_conv import IntraLevelConv
 
@@ -77,28 +77,26 @@ class IntentHierarchy(nn.Module):
     def forward(self, features: Tensor, adjacency: Adjacency) -> Intents:
         """Runs all levels over `features` `(num_items, dim)` and the items' `adjacency`."""
         items = self.convs[0](features, adjacency)
-        log_assignment = self.poolings[0].log_assignment(items)
-        assignment = log_assignment.exp()
+        assignment, entropy = self.poolings[0].assign(items)
         (pooled,) = pooled_adjacencies(adjacency, [assignment])
-        return self.climb(items, assignment, log_assignment, pooled)
+        return self.climb(items, assignment, entropy, pooled)
 
     def climb(
-        self, items: Tensor, assignment: Tensor, log_assignment: Tensor, adjacency: Tensor
+        self, items: Tensor, assignment: Tensor, entropy: Tensor, adjacency: Tensor
     ) -> Intents:
         r"""Continues from the first pooling, which several modalities can do in one pass.
 
         Args:
             items: $Z^{(1)}$, `(num_items, dim)`.
             assignment: $\Gamma^{(1)}$, `(num_items, K_1)`.
-            log_assignment: $\ln\Gamma^{(1)}$, `(num_items, K_1)`.
+            entropy: Of that assignment, a scalar.
             adjacency: $A^{(2)} = \Gamma^{(1)\top} A\, \Gamma^{(1)}$, `(K_1, K_1)`.
         """
         assignments = [assignment]
-        entropy = assignment_entropy(assignment, log_assignment)
         features = self.poolings[0].features_above(items, assignment)
         for conv, pooling in zip(self.convs[1:], self.poolings[1:], strict=True):
             level = pooling(conv(features, adjacency), adjacency)
-            entropy = entropy + assignment_entropy(level.assignment, level.log_assignment)
+            entropy = entropy + level.entropy
             assignments.append(level.assignment)
             features, adjacency = level.features, level.adjacency
         independence = torch.stack([intent_independence(p.supernodes) for p in self.poolings])

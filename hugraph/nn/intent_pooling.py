@@ -3,11 +3,11 @@
 from typing import Annotated, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from annotated_types import Gt
 from torch import Tensor, nn
 
 from hugraph.nn.adjacency import Adjacency, pooled_adjacencies
+from hugraph.nn.functional import soft_assignment
 
 
 class PooledLevel(NamedTuple):
@@ -16,7 +16,7 @@ class PooledLevel(NamedTuple):
     features: Tensor  # (num_supernodes, dim)
     adjacency: Tensor  # (num_supernodes, num_supernodes)
     assignment: Tensor  # (num_nodes, num_supernodes), each row sums to 1
-    log_assignment: Tensor  # (num_nodes, num_supernodes)
+    entropy: Tensor  # scalar, of the assignment
 
 
 class IntentPooling(nn.Module):
@@ -63,17 +63,14 @@ class IntentPooling(nn.Module):
 
     def forward(self, features: Tensor, adjacency: Adjacency) -> PooledLevel:
         """Pools `features` `(n, dim)` and `adjacency` `(n, n)`, whatever holds it."""
-        log_assignment = self.log_assignment(features)
-        assignment = log_assignment.exp()
+        assignment, entropy = self.assign(features)
         (pooled,) = pooled_adjacencies(adjacency, [assignment])
-        return PooledLevel(
-            self.features_above(features, assignment), pooled, assignment, log_assignment
-        )
+        return PooledLevel(self.features_above(features, assignment), pooled, assignment, entropy)
 
-    def log_assignment(self, features: Tensor) -> Tensor:
-        r"""Scores each node against each supernode, Eq. 6-7: $\ln\Gamma$, `(n, num_supernodes)`."""
+    def assign(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Eq. 6-7 for `features` `(n, dim)`: $\Gamma$, `(n, num_supernodes)`, and its entropy."""
         prototypes = self.supernodes * self.assignment_scale
-        return F.log_softmax(features @ prototypes.T, dim=1)
+        return soft_assignment(features @ prototypes.T)
 
     def features_above(self, features: Tensor, assignment: Tensor) -> Tensor:
         """Gives the features of the next level, `(num_supernodes, dim)`."""

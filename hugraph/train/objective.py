@@ -25,7 +25,7 @@ class Objective:
         self,
         *,
         loss: str | Sequence[str] = "bpr",
-        penalties: Mapping[str, Annotated[float, Ge(0)]] | Annotated[float, Ge(0)] = 0.0,
+        penalties: Mapping[str, Annotated[float, Ge(0)]] | Annotated[float, Ge(0)] = 1e-4,
     ) -> None:
         self._losses = (loss,) if isinstance(loss, str) else tuple(loss)
         self._penalties = penalties
@@ -43,7 +43,11 @@ class Objective:
             named, other = {}, float(self._penalties)
 
         problems = [
-            SpecError(f"the model has no term {name!r}{hint(name, emitted)}", at=at)
+            SpecError(
+                f"the model has no term {name!r}{hint(name, emitted)}",
+                at=at,
+                fix="name a term of this model, or give one number for all penalties",
+            )
             for at, names in (("objective.loss", self._losses), ("objective.penalties", named))
             for name in names
             if stages and name not in emitted

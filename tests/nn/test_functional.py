@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from hugraph.nn import assignment_entropy, batch_l2, bpr_loss, intent_independence
+from hugraph.nn import (
+    assignment_entropy,
+    batch_l2,
+    bpr_loss,
+    intent_independence,
+    soft_assignment,
+)
 
 scores = st.lists(st.floats(-50, 50), min_size=1, max_size=6)
 
@@ -32,24 +38,39 @@ def test_bpr_stays_finite_where_sigmoid_underflows():
 
 
 def test_entropy_is_zero_when_decided_and_ln_k_when_spread():
-    decided = torch.tensor([[0.0, -800.0, -800.0]]).log_softmax(dim=1)
-    spread = torch.zeros(5, 3).log_softmax(dim=1)
-    assert assignment_entropy(decided.exp(), decided).item() == 0.0
-    assert_close(assignment_entropy(spread.exp(), spread).item(), math.log(3))
+    assert assignment_entropy(torch.tensor([[0.0, -800.0, -800.0]])).item() == 0.0
+    assert_close(assignment_entropy(torch.zeros(5, 3)).item(), math.log(3))
 
 
-def test_entropy_of_an_underflown_assignment_has_a_finite_gradient():
+def test_an_underflown_assignment_has_finite_gradients():
     logits = torch.tensor([[0.0, -1000.0]], requires_grad=True)
-    log = logits.log_softmax(dim=1)
-    assignment_entropy(log.exp(), log).backward()
+    assignment, entropy = soft_assignment(logits)
+    (entropy + assignment[0, 1]).backward()
     assert torch.isfinite(logits.grad).all()
 
 
-@given(st.lists(st.lists(st.floats(-5, 5), min_size=3, max_size=3), min_size=1, max_size=5))
+matrices = st.lists(st.lists(st.floats(-5, 5), min_size=3, max_size=3), min_size=1, max_size=5)
+
+
+@given(matrices)
 def test_entropy_is_the_mean_over_rows_of_the_naive_sum(rows):
-    log = torch.tensor(rows, dtype=torch.float64).log_softmax(dim=1)
-    naive = sum(-p * math.log(p) for row in log.exp().tolist() for p in row) / len(rows)
-    assert_close(assignment_entropy(log.exp(), log).item(), naive)
+    logits = torch.tensor(rows, dtype=torch.float64)
+    naive = sum(-p * math.log(p) for row in logits.softmax(dim=1).tolist() for p in row)
+    assert_close(assignment_entropy(logits).item(), naive / len(rows))
+
+
+@given(matrices, st.floats(-2, 2), st.integers(0, 10**6))
+def test_assignment_and_gradients_are_those_of_plain_autograd(rows, weight, seed):
+    torch.manual_seed(seed)
+    upstream = torch.randn(len(rows), 3).double()
+    ours, plain = (torch.tensor(rows, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    assignment, entropy = soft_assignment(ours)
+    ((assignment * upstream).sum() + weight * entropy).backward()
+    naive = plain.softmax(dim=1)
+    naive_entropy = -(naive * naive.log()).sum(dim=1).mean()
+    ((naive * upstream).sum() + weight * naive_entropy).backward()
+    assert_close(assignment, naive)
+    assert_close(ours.grad, plain.grad)
 
 
 def test_orthonormal_intents_are_independent():
