@@ -89,9 +89,13 @@ class RunDir:
             finally:
                 run.events.close()
 
-    def write_text(self, name: str, text: str) -> None:
+    def write(self, name: str, content: bytes) -> None:
         """Writes the file `name` whole, or not at all."""
-        atomic.write(self.path / name, text.encode())
+        atomic.write(self.path / name, content)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes the text file `name` whole, or not at all."""
+        self.write(name, text.encode())
 
     def read_text(self, name: str) -> str:
         """The file `name`.
@@ -121,7 +125,7 @@ class RunDir:
         """
         buffer = io.BytesIO()
         pl.DataFrame({"user": list(user_ids), **evaluation.per_user}).write_parquet(buffer)
-        atomic.write(self.path / "per_user.parquet", buffer.getvalue())
+        self.write("per_user.parquet", buffer.getvalue())
 
     def append_metrics(self, row: Mapping[str, Any]) -> int:
         """Adds a line to `metrics.jsonl`; returns its size in bytes."""

@@ -54,7 +54,9 @@ def test_a_modality_with_other_rows_is_refused():
 
 
 def test_chosen_modalities_come_in_the_chosen_order():
-    features = {name: torch.full((2, 1), value) for name, value in zip("abc", (1.0, 2.0, 3.0), strict=True)}
+    features = {
+        name: torch.full((2, 1), value) for name, value in zip("abc", (1.0, 2.0, 3.0), strict=True)
+    }
     content = ModalityContent(features, 2, modalities=["c", "a"])
     assert content.names == ("c", "a")
     assert [matrix[0].item() for matrix in content] == [3.0, 1.0]

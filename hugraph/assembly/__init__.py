@@ -1,0 +1,1 @@
+"""From a spec to an experiment and its run directory."""

@@ -1,0 +1,61 @@
+"""Every name that a spec may use for a component, and the constructor that it stands for."""
+
+from functools import partial
+
+from hugraph.assembly.registry import Registry
+from hugraph.data.files import load_directory
+from hugraph.data.schemes import given, leave_one_out, random, random_per_user, temporal
+from hugraph.data.synthetic import planted
+from hugraph.graph import CoInteractionGraphBuilder
+from hugraph.models.bpr_mf import BPRMF
+from hugraph.models.huign import HUIGN
+from hugraph.models.lightgcn import LightGCN
+from hugraph.models.popularity import Popularity
+from hugraph.models.vbpr import VBPR
+from hugraph.nn import IntentPooling, IntraLevelConv, MultiModalFusion
+
+SOURCES = Registry("source", {"planted": planted, "directory": load_directory}, key="source")
+
+SPLITS = Registry(
+    "split",
+    {
+        "random": random,
+        "random_per_user": random_per_user,
+        "leave_one_out": leave_one_out,
+        "temporal": temporal,
+        "given": given,
+    },
+    key="scheme",
+)
+
+GRAPHS = Registry("graph", {"co_interaction": CoInteractionGraphBuilder})
+
+MODELS = Registry(
+    "model",
+    {
+        "huign": HUIGN,
+        "popularity": Popularity,
+        "bpr_mf": BPRMF,
+        "vbpr": VBPR,
+        "lightgcn": LightGCN,
+    },
+)
+
+CONVS = Registry("conv", {"intra_level": IntraLevelConv})
+
+POOLINGS = Registry("pooling", {"intent_pooling": IntentPooling})
+
+FUSIONS = Registry(
+    "fusion",
+    {
+        "concat": partial(MultiModalFusion, method="concat"),
+        "sum": partial(MultiModalFusion, method="sum"),
+        "mean": partial(MultiModalFusion, method="mean"),
+        "attention": partial(MultiModalFusion, method="attention"),
+    },
+)
+
+REGISTRIES = {
+    registry.kind: registry
+    for registry in (SOURCES, SPLITS, GRAPHS, MODELS, CONVS, POOLINGS, FUSIONS)
+}

@@ -1,0 +1,174 @@
+"""From a spec to a model that trains: data, split, graphs, model, objective and evaluation."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hugraph.assembly.options import runtime
+from hugraph.assembly.sections import Spec
+from hugraph.data.dataset import Dataset
+from hugraph.data.features import scale_features
+from hugraph.data.filter import filter_interactions
+from hugraph.data.split import Pairs, Split, make_split
+from hugraph.errors import ResourceError, SpecError, hint
+from hugraph.graph import user_item_graph
+from hugraph.interfaces import Interactions, ModalityFeatures, Recommender, Scorer, TokenBag
+from hugraph.models.popularity import Popularity
+from hugraph.nn import adjacency_on
+from hugraph.nn.adjacency import Adjacency
+from hugraph.seed import seed_torch
+from hugraph.train import Evaluation
+
+
+class Experiment:
+    """A spec together with its data: everything that training, evaluation and ranking need.
+
+    Args:
+        spec: What to do.
+        dataset: The data, filtered.
+        split: The parts of the data.
+    """
+
+    def __init__(self, spec: Spec, dataset: Dataset, split: Split) -> None:
+        self.spec = spec
+        self.dataset = dataset
+        self.split = split
+        self.device = spec.train.torch_device()
+        self.train = self._interactions(split.train)
+        self.validation = self._interactions(split.validation)
+        self.test = self._interactions(split.test)
+
+    @classmethod
+    def prepare(cls, spec: Spec) -> "Experiment":
+        """Reads or draws the data of `spec`, filters and splits them."""
+        dataset = load_data(spec)
+        return cls(spec, dataset, make_split(dataset, spec.data.split(dataset, spec.seed)))
+
+    def build_model(self) -> Recommender:
+        """Makes the model, initialised by the seed, on the device of the spec.
+
+        Whatever the constructor takes by position is supplied by name; graphs are built only for a
+        model that asks for them.
+
+        Raises:
+            SpecError: If the options do not fit the data, or the model asks for something unknown.
+            DataError: If a graph cannot be built from the data.
+            ResourceError: If the model does not fit into memory.
+        """
+        bound = self.spec.model
+        arguments = [self._supply(name, bound.name) for name in runtime(bound.constructor)]
+        seed_torch(self.spec.seed, "model")
+        try:
+            with torch.device(self.device):
+                model: Recommender = bound(*arguments)
+        except ValueError as error:
+            raise SpecError(
+                f"{bound.name}: {error}", at="model", fix="change its options"
+            ) from error
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "memory" not in str(error):
+                raise
+            raise ResourceError(
+                f"{bound.name} does not fit into memory ({str(error).splitlines()[0][:120]})",
+                at="model",
+                fix="choose smaller dimensions",
+            ) from error
+        return model
+
+    def validate(self, scorer: Scorer) -> dict[str, float]:
+        """Measures on validation interactions; training items are left out of the ranking."""
+        ranked = self.spec.evaluate(scorer, self.validation, self.train, self.item_degrees)
+        return dict(ranked.metrics)
+
+    def evaluate(self, scorer: Scorer) -> Evaluation:
+        """Measures on test interactions; training and validation items are left out."""
+        result: Evaluation = self.spec.evaluate(scorer, self.test, self.known, self.item_degrees)
+        return result
+
+    def popularity(self) -> Popularity:
+        """The baseline that every result is shown against."""
+        baseline = Popularity(self.dataset.num_users, self.dataset.num_items, self.train)
+        return baseline.to(self.device)
+
+    @cached_property
+    def known(self) -> Interactions:
+        """Training and validation interactions: what a user has, as far as test is concerned."""
+        return Interactions(
+            torch.cat([self.train.users, self.validation.users]),
+            torch.cat([self.train.items, self.validation.items]),
+        )
+
+    @cached_property
+    def item_degrees(self) -> Tensor:
+        """Training interactions of each item, `(num_items,)`."""
+        return torch.bincount(self.train.items, minlength=self.dataset.num_items)
+
+    @cached_property
+    def modality_features(self) -> ModalityFeatures:
+        """Scaled features of every modality, on the device."""
+        scaling = self.spec.data.scaling
+        return {
+            name: self._tokens(features)
+            if isinstance(features, TokenBag)
+            else torch.from_numpy(scale_features(features, scaling)).to(self.device)
+            for name, features in self.dataset.features.items()
+        }
+
+    @cached_property
+    def item_adjacency(self) -> Adjacency:
+        """The co-interaction graph of the training interactions."""
+        pairs, num_items = self.split.train, self.dataset.num_items
+        graph = self.spec.graph().build(pairs.users, pairs.items, num_items)
+        return adjacency_on(graph, self.device)
+
+    @cached_property
+    def user_item_adjacency(self) -> Adjacency:
+        """The bipartite graph of the training interactions."""
+        pairs, dataset = self.split.train, self.dataset
+        graph = user_item_graph(pairs.users, pairs.items, dataset.num_users, dataset.num_items)
+        return adjacency_on(graph, self.device)
+
+    def _supply(self, name: str, model: str | None) -> Any:
+        supplies: dict[str, Callable[[], Any]] = {
+            "num_users": lambda: self.dataset.num_users,
+            "num_items": lambda: self.dataset.num_items,
+            "train_interactions": lambda: self.train,
+            "modality_features": lambda: self.modality_features,
+            "item_adjacency": lambda: self.item_adjacency,
+            "user_item_adjacency": lambda: self.user_item_adjacency,
+        }
+        if name not in supplies:
+            raise SpecError(
+                f"{model} takes {name!r} by position{hint(name, supplies)}",
+                at="model",
+                fix="make it keyword-only if it is an option of the spec",
+            )
+        return supplies[name]()
+
+    def _interactions(self, pairs: Pairs) -> Interactions:
+        def tensor(indices: NDArray[Any]) -> Tensor:
+            return torch.from_numpy(indices).to(self.device)
+
+        return Interactions(tensor(pairs.users), tensor(pairs.items))
+
+    def _tokens(self, bag: TokenBag) -> TokenBag:
+        return TokenBag(bag.tokens.to(self.device), bag.offsets.to(self.device), bag.num_tokens)
+
+
+def load_data(spec: Spec) -> Dataset:
+    """Reads or draws the data of `spec` and applies its filters.
+
+    Raises:
+        SpecError: If the options of the source contradict each other.
+        DataError: If the data cannot be used.
+    """
+    data = spec.data
+    try:
+        dataset: Dataset = data.source()
+    except ValueError as error:
+        raise SpecError(f"{data.source.name}: {error}", at="data") from error
+    return filter_interactions(dataset, k_core=data.k_core, min_rating=data.min_rating)

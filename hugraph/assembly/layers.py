@@ -1,0 +1,146 @@
+"""What a spec is made of: files that extend each other, then overrides, laid over one another."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hugraph.assembly.spec import Node, Place, gathered, parse, shown
+from hugraph.errors import ResourceError, SpecError
+
+MAX_BYTES = 2**20
+
+
+def read_layers(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> list[Node]:
+    """Reads a spec, the specs that it `extends`, and overrides such as `train.lr=1e-3`.
+
+    Returns:
+        Mappings, each to be laid over the ones before: the most basic file first.
+
+    Raises:
+        SpecError: If anything cannot be read as strict YAML.
+        ResourceError: If there is no permission to read a file.
+    """
+    layers: list[Node] = []
+    seen: list[Path] = []
+    file, referrer = Path(path), None
+    while True:
+        text = _read(file, referrer)
+        if file.resolve() in seen:
+            raise SpecError(
+                f"specs extend each other in a circle, back to {file}",
+                at=str(referrer),
+                fix="remove this `extends`",
+            )
+        seen.append(file.resolve())
+        layer = parse(text, str(file))
+        if not isinstance(layer.value, dict):
+            what = f"the top level of a spec must be a mapping, got {shown(layer.plain())}"
+            raise SpecError(
+                "spec is empty" if layer.value is None else what,
+                at=str(layer.place),
+                fix="start from `hugraph new huign`",
+            )
+        keys = dict(layer.value)
+        extends = keys.pop("extends", None)
+        layers.insert(0, replace(layer, value=keys))
+        if extends is None:
+            return layers + _overrides(overrides)
+        if not isinstance(extends.value, str) or not extends.value:
+            raise SpecError(
+                f"extends: expected the path of a spec, got {shown(extends.plain())}",
+                at=str(extends.place),
+                fix="for example `extends: base.yaml`, relative to this file",
+            )
+        file, referrer = file.parent / extends.value, extends.place
+
+
+def merge(base: Node, change: Node, outlives: Mapping[str, frozenset[str]]) -> Node:
+    """Lays `change` over `base`, mapping by mapping.
+
+    Args:
+        base: What is changed.
+        change: What wins.
+        outlives: The keys that name a component, each with the keys beside it that are not options
+            of the component. Where `change` names another component than `base`, only these remain
+            of `base`.
+    """
+    if not isinstance(base.value, dict) or not isinstance(change.value, dict):
+        return change
+    kept = dict(base.value)
+    for name in outlives.keys() & change.value.keys() & kept.keys():
+        if change.value[name].value != kept[name].value:
+            kept = {key: node for key, node in kept.items() if key in outlives[name]}
+    for name, node in change.value.items():
+        kept[name] = merge(kept[name], node, outlives) if name in kept else node
+    return replace(base, value=kept)
+
+
+def _overrides(overrides: Sequence[str]) -> list[Node]:
+    layers: list[Node] = []
+    faults: list[SpecError] = []
+    for override in overrides:
+        try:
+            layers.append(_override(override))
+        except SpecError as error:
+            faults.extend(error.problems or (error,))
+    if faults:
+        raise gathered(faults, "the overrides")
+    return layers
+
+
+def _override(override: str) -> Node:
+    source = f"override {override!r}"
+    path, equals, text = override.partition("=")
+    keys = path.split(".")
+    if not equals or not all(keys):
+        raise SpecError(
+            f"{override!r} is not of the form section.key=value", at=source, fix="try train.lr=1e-3"
+        )
+    node = parse(text, source, inline=True)
+    for key in reversed(keys):
+        node = Node({key: replace(node, key=Place(source))}, Place(source))
+    return node
+
+
+def _read(file: Path, referrer: Place | None) -> str:
+    at = str(referrer or file)
+    try:
+        if not file.exists():
+            raise SpecError(f"spec not found: {file}", at=at, fix=_specs_in(file.parent))
+        if file.is_dir():
+            raise SpecError(f"spec is a directory: {file}", at=at, fix=_specs_in(file))
+        if not file.is_file():
+            raise SpecError(f"spec is not a regular file: {file}", at=at, fix="save it as a file")
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except PermissionError:
+        raise ResourceError(
+            f"no permission to read {file}", at=at, fix=f"chmod u+r {file}"
+        ) from None
+    except OSError as error:
+        raise SpecError(
+            f"spec cannot be read: {error.strerror}", at=at, fix="check the path"
+        ) from None
+    if len(content) > MAX_BYTES:
+        raise SpecError(
+            f"spec is larger than {MAX_BYTES} bytes", at=at, fix="name a YAML spec, not a data file"
+        )
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        raise SpecError(
+            f"not text: byte 0x{content[error.start]:02x} at offset {error.start}",
+            at=str(Place(str(file), line, column)),
+            fix="save the spec as UTF-8",
+        ) from None
+
+
+def _specs_in(folder: Path) -> str:
+    names = sorted(path.name for path in folder.glob("*.y*ml"))
+    if not names:
+        return "write one with `hugraph new huign > my.yaml`"
+    return f"there are {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"

@@ -1,0 +1,142 @@
+"""The format of a spec: its sections, and what must hold between them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import product
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Interval, Predicate
+
+from hugraph.assembly.annotation import Options
+from hugraph.assembly.catalog import GRAPHS, REGISTRIES, SPLITS
+from hugraph.assembly.faults import Fault
+from hugraph.assembly.registry import Bound
+from hugraph.assembly.schema import Schema
+from hugraph.interfaces import Component
+from hugraph.train import evaluator
+from hugraph.train.config import TrainConfig
+from hugraph.train.objective import Objective
+
+
+def readable(version: int) -> bool:
+    """This hugraph reads version 1; a later one needs an upgrade."""
+    return version == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSection:
+    """Where interactions and features come from, and what is done to them before training.
+
+    Args:
+        source: Where the data come from; the options of the source stand beside this key.
+        k_core: Fewest interactions of a user and of an item that stays; 0 for no limit.
+        min_rating: Lowest rating that counts as an interaction.
+        scaling: Scale of the features: as they are, standardized by column, or of unit length.
+        split: How the interactions are divided into training, validation and test.
+    """
+
+    source: Annotated[Bound, Component("source")]
+    k_core: Annotated[int, Ge(0)] = 0
+    min_rating: float | None = None
+    scaling: Literal["raw", "standardize", "unit"] = "standardize"
+    split: Annotated[Bound, Component("split")] = field(
+        default_factory=lambda: SPLITS.bind("random")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """One experiment.
+
+    Args:
+        version: Version of this format.
+        seed: Seed of every random number, but for those of a synthetic source.
+        data: Interactions, features and their split.
+        graph: How the item graph is made, for models that use one.
+        model: What is trained.
+        objective: What is minimised.
+        train: How the model is trained.
+        evaluate: How the model is judged.
+    """
+
+    version: Annotated[int, Predicate(readable)]
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 0
+    data: DataSection
+    graph: Annotated[Bound, Component("graph")] = field(
+        default_factory=lambda: GRAPHS.bind("co_interaction")
+    )
+    model: Annotated[Bound, Component("model")]
+    objective: Annotated[Bound, Options(Objective)] = field(
+        default_factory=lambda: Bound(Objective, {})
+    )
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: Annotated[Bound, Options(evaluator.evaluate)] = field(
+        default_factory=lambda: Bound(evaluator.evaluate, {})
+    )
+
+
+def early_stopping_watches_an_evaluated_metric(spec: Spec) -> Iterator[Fault]:
+    """The metric that ends training is computed."""
+    metric = spec.train.early_stopping.metric
+    options = spec.evaluate.options
+    evaluated = [f"{name}@{k}" for name, k in product(options["metrics"], options["k"])]
+    if metric not in evaluated:
+        near = get_close_matches(metric, evaluated, n=1) or evaluated
+        yield Fault(
+            [
+                ("train", "early_stopping", "metric"),
+                ("evaluate", "metrics"),
+                ("evaluate", "k"),
+            ],
+            f"train.early_stopping.metric {metric!r} is not evaluated ({', '.join(evaluated)})",
+            f"write {near[0]}, or add to evaluate.metrics and evaluate.k",
+        )
+
+
+def ratios_sum_to_one(spec: Spec) -> Iterator[Fault]:
+    """Shares of a split are shares of all interactions; training and test get some."""
+    key = ("data", "split", "ratios")
+    ratios = spec.data.split.options.get("ratios")
+    if ratios is None:
+        return
+    if abs(sum(ratios) - 1) > 1e-6:
+        yield Fault([key], f"data.split.ratios sum to {sum(ratios):g}, not 1", "[0.8, 0.1, 0.1]")
+    elif not (ratios[0] and ratios[2]):
+        what = f"data.split.ratios {list(ratios)} leave nothing for training or for test"
+        yield Fault([key], what, "[0.8, 0.1, 0.1]")
+
+
+def modalities_are_distinct(spec: Spec) -> Iterator[Fault]:
+    """No modality is read twice."""
+    modalities = spec.data.source.options.get("modalities") or ()
+    twice = sorted({name for name in modalities if modalities.count(name) > 1})
+    if twice:
+        yield Fault(
+            [("data", "modalities")],
+            f"data.modalities names {', '.join(map(repr, twice))} more than once",
+            "name each modality once",
+        )
+
+
+def a_final_rate_has_a_schedule(spec: Spec) -> Iterator[Fault]:
+    """A final learning rate is reached only by a rate that falls."""
+    default = type(spec.train)().final_lr
+    if spec.train.lr_schedule == "constant" and spec.train.final_lr != default:
+        yield Fault(
+            [("train", "final_lr"), ("train", "lr_schedule")],
+            "train.final_lr has no effect while train.lr_schedule is constant",
+            "write lr_schedule: cosine, or remove final_lr",
+        )
+
+
+SCHEMA = Schema(
+    Spec,
+    REGISTRIES,
+    rules=[
+        early_stopping_watches_an_evaluated_metric,
+        ratios_sum_to_one,
+        modalities_are_distinct,
+        a_final_rate_has_a_schedule,
+    ],
+)

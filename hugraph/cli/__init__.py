@@ -1,0 +1,1 @@
+"""The `hugraph` command."""

@@ -1,0 +1,46 @@
+"""`hugraph validate`."""
+
+import json
+
+import click
+
+from hugraph.cli.terminal import write_line
+from hugraph.errors import SpecError
+
+
+@click.command()
+@click.argument("spec", required=False)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--schema", is_flag=True, help="Write a JSON Schema for editors, and check nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Write the faults, or the spec, as JSON.")
+def validate(spec: str | None, overrides: tuple[str, ...], schema: bool, as_json: bool) -> None:
+    """Check SPEC and say everything that is wrong with it.
+
+    KEY=VALUE changes the spec first, as in `train.lr=1e-3` or `model.levels=[64,16,4]`. Nothing is
+    read but the spec and what it extends, and nothing is written. The exit code is 0 or 3.
+
+    \b
+    hugraph validate my.yaml
+    hugraph validate my.yaml model.component=bpr_mf train.epochs=50
+    hugraph validate --schema > hugraph.schema.json
+    """
+    from hugraph.assembly.sections import SCHEMA
+
+    if schema:
+        write_line(json.dumps(SCHEMA.json_schema(), indent=2))
+        return
+    if spec is None:
+        raise click.UsageError("Missing argument 'SPEC'.")
+    try:
+        resolved = SCHEMA.resolve(spec, overrides)
+    except SpecError as error:
+        if not as_json:
+            raise
+        problems = error.problems or (error,)
+        faults = [{"what": one.what, "at": one.at, "fix": one.fix} for one in problems]
+        write_line(json.dumps({"valid": False, "faults": faults}, indent=2))
+        raise click.exceptions.Exit(error.exit_code) from None
+    if as_json:
+        write_line(json.dumps({"valid": True, "spec": SCHEMA.tree(resolved)}, indent=2))
+    else:
+        write_line(f"{spec} is valid")

@@ -1,0 +1,1 @@
+"""Datasets: read, drawn, filtered, split and described."""

@@ -1,0 +1,78 @@
+"""Reads what run directories hold, for people and tables."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hugraph.errors import RunError
+from hugraph.train.run_dir import RunDir
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run at a glance.
+
+    Attributes:
+        path: The run directory.
+        model: Name of the model.
+        data: Name of the dataset, marked if it is synthetic.
+        epochs: Epochs in `metrics.jsonl`.
+        result: What `result.json` holds; None while the run is not finished.
+    """
+
+    path: Path
+    model: str
+    data: str
+    epochs: int
+    result: Mapping[str, Any] | None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Test metrics of a finished run; empty otherwise."""
+        return {} if self.result is None else dict(self.result["test"])
+
+
+def find_runs(root: Path) -> list[Path]:
+    """The run directories at or below `root`, in the order of their paths.
+
+    Raises:
+        RunError: If there is no such directory.
+    """
+    if not root.is_dir():
+        raise RunError(f"there is no directory {root}", fix="name one that holds runs")
+    return sorted(record.parent for record in root.rglob("run.json"))
+
+
+def summarize(path: Path) -> RunSummary:
+    """Reads one run directory.
+
+    Raises:
+        RunError: If it is not one, or `run.json` or `result.json` is damaged.
+    """
+    run = RunDir(path)
+    record = _json(run, "run.json")
+    finished = (path / "result.json").exists()
+    result = _json(run, "result.json") if finished else None
+    metrics = path / "metrics.jsonl"
+    epochs = len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
+    try:
+        data = record["data"]
+        name = f"{data['name']} (synthetic)" if data["synthetic"] else str(data["name"])
+        if result is not None:
+            result["test"]["users"]
+        return RunSummary(path, str(record["model"]), name, epochs, result)
+    except (KeyError, TypeError) as error:
+        raise _damaged(path, "run.json or result.json") from error
+
+
+def _json(run: RunDir, name: str) -> Any:
+    try:
+        return json.loads(run.read_text(name))
+    except ValueError as error:
+        raise _damaged(run.path, name) from error
+
+
+def _damaged(path: Path, name: str) -> RunError:
+    return RunError(f"{name} is damaged", at=str(path), fix="restore it, or fit again")

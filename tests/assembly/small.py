@@ -1,0 +1,30 @@
+"""A spec whose whole life takes about a second."""
+
+from pathlib import Path
+
+SMALL = """\
+version: 1
+seed: 3
+data:
+  {source: planted, num_users: 90, num_items: 60, interactions_per_user: 9, levels: [4, 2], dim: 8}
+graph: {component: co_interaction, min_common_users: 2}
+model:
+  {component: huign, levels: [4, 2], conv: {component: intra_level, self_loops: add}, id_dim: 8}
+objective: {penalties: {assignment_entropy: 1e-4, intent_independence: 1e-4, l2: 1e-3}}
+train: {epochs: 3, batch_size: 128, lr: 1e-2}
+evaluate: {metrics: [recall, ndcg], k: [5, 10]}
+"""
+
+MODELS = {
+    "huign": [],
+    "bpr_mf": ["model={component: bpr_mf}", "objective.penalties=1e-3"],
+    "vbpr": ["model={component: vbpr}", "objective.penalties=1e-3"],
+    "lightgcn": ["model={component: lightgcn}", "objective.penalties=1e-4"],
+    "popularity": ["model={component: popularity}", "objective.penalties=0"],
+}
+
+
+def write_small_spec(directory: Path) -> str:
+    path = directory / "small.yaml"
+    path.write_text(SMALL)
+    return str(path)

@@ -1,0 +1,146 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+from hugraph.assembly import runs
+from hugraph.assembly.experiment import Experiment
+from hugraph.assembly.sections import SCHEMA
+from hugraph.data.export import write_directory
+from hugraph.errors import RunError, SpecError
+from hugraph.train import EpochDone, RunDir
+from tests.assembly.small import MODELS, write_small_spec
+
+
+def fitted(tmp_path, name="run", overrides=(), on_progress=None):
+    experiment = Experiment.prepare(SCHEMA.resolve(write_small_spec(tmp_path), overrides))
+    with RunDir.create(tmp_path / name) as run:
+        runs.begin(experiment, run)
+        result = runs.finish(experiment, run, on_progress)
+    return experiment, tmp_path / name, result
+
+
+def on_disk(tmp_path):
+    """The small dataset as a directory, and overrides that read it from there."""
+    experiment = Experiment.prepare(SCHEMA.resolve(write_small_spec(tmp_path)))
+    write_directory(experiment.dataset, tmp_path / "data")
+    return ["data={source: directory, path: " + json.dumps(str(tmp_path / "data")) + "}"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_run_comes_back_with_the_same_metrics(tmp_path, model):
+    _, path, result = fitted(tmp_path, overrides=MODELS[model])
+    experiment = runs.reopen(path)
+    trained = runs.trained_model(experiment, RunDir(path))
+    with torch.no_grad():
+        again = experiment.evaluate(trained.scorer())
+    assert again.metrics == {k: v for k, v in result["test"].items() if k != "users"}
+    assert json.loads((path / "result.json").read_text()) == result
+
+
+def test_the_result_says_what_the_command_line_promises(tmp_path):
+    _, _, result = fitted(tmp_path)
+    assert set(result) == {
+        "validation",
+        "test",
+        "popularity",
+        "best_epoch",
+        "epochs",
+        "seconds",
+    }
+    assert list(result["validation"]) == list(result["popularity"])
+    assert set(result["test"]) == {*result["validation"], "users"}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_run_stopped_after_an_epoch_goes_on_to_the_same_result(tmp_path, model):
+    _, whole, result = fitted(tmp_path, "whole", MODELS[model])
+
+    def stop(event):
+        if isinstance(event, EpochDone) and event.epoch == 2:
+            raise KeyboardInterrupt
+
+    if model == "popularity":
+        pytest.skip("there is no epoch to stop after")
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path, "stopped", MODELS[model], stop)
+    with RunDir.resume(tmp_path / "stopped") as run:
+        resumed = runs.finish(runs.reopen(run.path), run)
+    assert {**resumed, "seconds": 0} == {**result, "seconds": 0}
+    for name in ("metrics.jsonl", "per_user.parquet", "spec.yaml", "split.parquet"):
+        assert (run.path / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_more_epochs_are_what_they_would_have_been(tmp_path):
+    _, whole, result = fitted(tmp_path, "whole", ["train.epochs=5"])
+    _, short, _ = fitted(tmp_path, "short")
+    with RunDir.resume(short) as run:
+        longer = runs.finish(runs.reopen(short, overrides=["train.epochs=5"]), run)
+    assert longer["test"] == result["test"]
+    assert (short / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def test_another_spec_is_refused_with_the_keys_that_differ(tmp_path):
+    _, path, _ = fitted(tmp_path)
+    with pytest.raises(RunError, match=r"train\.lr: 0\.01 -> 0\.5") as caught:
+        runs.reopen(path, overrides=["train.lr=0.5", "train.epochs=9"])
+    assert "epochs" not in caught.value.what
+    with pytest.raises(SpecError, match="did you mean"):
+        runs.reopen(path, overrides=["train.epoch=9"])
+
+
+def test_a_run_finds_its_data_again_when_both_move_or_when_told(tmp_path):
+    overrides = on_disk(tmp_path)
+    fitted(tmp_path, overrides=overrides)
+    home = tmp_path / "elsewhere"
+    home.mkdir()
+    shutil.move(tmp_path / "run", home / "run")
+    shutil.move(tmp_path / "data", home / "data")
+    assert runs.reopen(home / "run").dataset.num_items == 60
+    shutil.move(home / "data", tmp_path / "far")
+    assert runs.reopen(home / "run", data=str(tmp_path / "far")).dataset.num_items == 60
+
+
+def test_changed_data_are_refused_with_file_and_hashes(tmp_path):
+    _, path, _ = fitted(tmp_path, overrides=on_disk(tmp_path))
+    (tmp_path / "data" / "SHA256SUMS").unlink()
+    interactions = tmp_path / "data" / "interactions.csv"
+    interactions.write_text(interactions.read_text().rsplit("\n", 2)[0] + "\n")
+    before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    with pytest.raises(RunError, match=r"data changed.*interactions\.csv \([0-9a-f]{12}, now"):
+        runs.reopen(path)
+    assert {p: p.read_bytes() for p in path.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("run.json", "{", "run.json is damaged"),
+        ("run.json", '{"format": 1}', "run.json is damaged"),
+        ("run.json", '{"format": 99}', "format 99"),
+        ("spec.yaml", "version: 1", "spec.yaml cannot be used"),
+        ("split.parquet", "PAR1", "split"),
+    ],
+)
+def test_a_damaged_run_is_refused(tmp_path, name, content, message):
+    _, path, _ = fitted(tmp_path)
+    (path / name).write_text(content)
+    with pytest.raises(RunError, match=message):
+        runs.reopen(path)
+
+
+@pytest.mark.parametrize("name", ["run.json", "spec.yaml", "split.parquet"])
+def test_a_missing_file_is_named(tmp_path, name):
+    _, path, _ = fitted(tmp_path)
+    (path / name).unlink()
+    with pytest.raises(RunError, match=name):
+        runs.reopen(path)
+
+
+def test_the_split_of_another_seed_is_not_taken_for_this_one(tmp_path):
+    _, path, _ = fitted(tmp_path)
+    _, other, _ = fitted(tmp_path, "other", ["seed=4"])
+    shutil.copy(other / "split.parquet", path / "split.parquet")
+    with pytest.raises(RunError, match="not the one this run was fitted on"):
+        runs.reopen(path)

@@ -1,0 +1,200 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import polars as pl
+import pytest
+
+from tests.assembly.small import write_small_spec
+
+
+@pytest.fixture
+def spec(tmp_path):
+    return write_small_spec(tmp_path)
+
+
+def test_a_fit_ends_with_a_table_a_run_directory_and_what_to_try_next(hugraph, spec):
+    code, out, err = hugraph("fit", "--spec", spec, "--run", "mine")
+    assert code == 0
+    assert "planted (synthetic): 90 users, 60 items" in err
+    assert [line.split()[:2] for line in err.splitlines() if line.startswith("epoch")] == [
+        ["epoch", str(epoch)] for epoch in (1, 2, 3)
+    ]
+    header = next(line for line in out.splitlines() if line.startswith("test metric"))
+    assert header.split() == ["test", "metric", "huign", "popularity", "ratio"]
+    assert "hugraph recommend mine --user u0" in out
+
+
+def test_json_is_the_result_file_and_nothing_else(hugraph, spec, tmp_path):
+    code, out, err = hugraph("fit", "--spec", spec, "--run", "mine", "--json", "train.epochs=1")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == json.loads((tmp_path / "mine" / "result.json").read_text())
+
+
+def test_a_run_gets_a_name_of_its_own(hugraph, spec, tmp_path):
+    for _ in range(2):
+        assert hugraph("fit", "--spec", spec, "-q", "train.epochs=1").code == 0
+    assert len(list((tmp_path / "runs").glob("small-*"))) == 2
+
+
+def test_data_of_the_command_line_replace_those_of_the_spec(hugraph, spec):
+    assert hugraph("data", "synthesize", "mine", "num_users=70", "num_items=64").code == 0
+    code, _, err = hugraph("fit", "--spec", spec, "--data", "mine", "train.epochs=1")
+    assert code == 0
+    assert "mine (synthetic): 70 users, 64 items" in err
+
+
+def test_evaluate_repeats_the_test_of_the_fit_and_takes_other_cut_offs(hugraph, spec):
+    fit = json.loads(hugraph("fit", "--spec", spec, "--run", "mine", "--json").out)
+    again = json.loads(hugraph("evaluate", "mine", "--json").out)
+    assert again == {"test": fit["test"], "popularity": fit["popularity"]}
+    other = hugraph("evaluate", "mine", "evaluate.k=[3]", "evaluate.metrics=[mrr,coverage]")
+    assert other.code == 3  # early stopping watches recall@10, which is then not evaluated
+    out = hugraph("evaluate", "mine", "evaluate.k=[3,10]", "evaluate.metrics=[recall,mrr]").out
+    assert "mrr@3" in out and "tested on" in out
+    assert hugraph("evaluate", "mine", "train.lr=1").code == 5
+
+
+def test_recommendations_come_as_table_json_and_files(hugraph, spec, tmp_path):
+    assert hugraph("fit", "--spec", spec, "--run", "mine", "-q").code == 0
+    out = hugraph("recommend", "mine", "--user", "u3", "--k", "4").out
+    assert out.startswith("for user u3 (synthetic data)")
+    rows = [
+        json.loads(line)
+        for line in hugraph("recommend", "mine", "-u", "u3", "--json").out.splitlines()
+    ]
+    assert [row["rank"] for row in rows] == list(range(1, 11))
+    for suffix, read in (
+        ("parquet", pl.read_parquet),
+        ("csv", pl.read_csv),
+        ("jsonl", pl.read_ndjson),
+    ):
+        assert hugraph("recommend", "mine", "--all", "--out", f"all.{suffix}").code == 0
+        lists = read(tmp_path / f"all.{suffix}")
+        assert lists["user"].n_unique() == 90
+        assert lists.filter(lists["user"] == "u3")["item"].to_list() == [r["item"] for r in rows]
+
+
+def test_unknown_users_are_named_after_the_known_ones_are_answered(hugraph, spec):
+    assert hugraph("fit", "--spec", spec, "--run", "mine", "-q").code == 0
+    code, out, err = hugraph("recommend", "mine", "-u", "u3", "-u", "zz9", "-u", "nobody")
+    assert code == 4
+    assert "for user u3" in out
+    assert "2 users are not in this run; the first: user 'zz9'" in err
+
+
+def test_asking_for_more_items_than_there_are_gives_all_unseen_and_says_so(hugraph, spec):
+    assert hugraph("fit", "--spec", spec, "--run", "mine", "-q").code == 0
+    code, out, err = hugraph("recommend", "mine", "-u", "u3", "--k", "1000", "--json")
+    assert code == 0
+    assert 30 < len(out.splitlines()) < 60
+    assert "there are 60 items" in err
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["fit"], 2, "either --spec SPEC or --resume RUN"),
+        (["fit", "--spec", "SPEC", "--resume", "x"], 2, "either --spec"),
+        (["fit", "--resume", "x", "--run", "y"], 2, "leave --run out"),
+        (["fit", "--resume", "nowhere"], 5, "no run nowhere"),
+        (["fit", "--spec", "nowhere.yaml"], 3, "not found"),
+        (["fit", "--spec", "SPEC", "--data", "nowhere"], 4, "nowhere"),
+        (["fit", "--spec", "SPEC", "model.levels=[4,8]"], 3, "descen|fewer intents"),
+        (
+            ["fit", "--spec", "SPEC", "objective.penalties={l2x: 1}"],
+            3,
+            "no term 'l2x'; did you mean 'l2'",
+        ),
+        (["fit", "--spec", "SPEC", "train.lr=1e30"], 6, "diverge|not finite|inf|nan"),
+        (["recommend", "nowhere", "--user", "u1"], 5, "no run nowhere"),
+        (["recommend", "nowhere"], 2, "either --user ID or --all"),
+        (["recommend", "nowhere", "--all", "--out", "x.xlsx"], 2, r"\.parquet"),
+        (["recommend", "nowhere", "--user", "u1", "--k", "0"], 2, "0 is not in the range"),
+        (["evaluate", "nowhere"], 5, "no run nowhere"),
+        (["runs", "nowhere"], 5, "no directory nowhere"),
+        (["data", "describe", "nowhere"], 4, "nowhere"),
+        (["data", "synthesize", "out", "num_users"], 2, "KEY=VALUE"),
+        (["data", "synthesize", "out", "num_user=7"], 3, "did you mean 'num_users'|num_users"),
+    ],
+)
+def test_mistakes_end_in_one_message_and_the_right_code(hugraph, spec, args, code, message):
+    outcome = hugraph(*[spec if arg == "SPEC" else arg for arg in args])
+    assert outcome.code == code, outcome.err
+    assert re.search(message, outcome.err), outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_run_directory_in_use_or_not_empty_is_left_alone(hugraph, spec, tmp_path):
+    assert hugraph("fit", "--spec", spec, "--run", "mine", "-q", "train.epochs=1").code == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "mine").rglob("*") if p.is_file()}
+    code, _, err = hugraph("fit", "--spec", spec, "--run", "mine")
+    assert code == 5 and "already holds" in err
+    assert {p: p.read_bytes() for p in (tmp_path / "mine").rglob("*") if p.is_file()} == before
+
+
+def test_runs_are_listed_with_their_metrics(hugraph, spec):
+    result = json.loads(hugraph("fit", "--spec", spec, "--json", "--run", "runs/a").out)
+    lines = hugraph("runs").out.splitlines()
+    assert lines[1].split()[:2] == ["runs/a", "huign"]
+    assert f"{result['test']['recall@10']:.4f}" in lines[1]
+    listed = json.loads(hugraph("runs", "--json").out)
+    assert listed[0]["result"] == result
+
+
+def test_a_dataset_is_described_with_its_co_interaction_edges(hugraph):
+    assert hugraph("data", "synthesize", "mine", "num_users=70", "num_items=64").code == 0
+    described = json.loads(hugraph("data", "describe", "mine", "--json").out)
+    assert (described["users"], described["items"], described["synthetic"]) == (70, 64, True)
+    edges = described["co_interaction_edges"]
+    assert list(edges) == [str(t) for t in range(1, 11)]
+    assert sorted(edges.values(), reverse=True) == list(edges.values()) and edges["1"] > 0
+    assert "visual" in hugraph("data", "describe", "mine").out
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_with_its_code_and_the_run_goes_on_to_the_same_result(
+    hugraph, spec, tmp_path, signum, code
+):
+    command = [sys.executable, "-m", "hugraph", "fit", "--spec", spec, "--run", "stopped"]
+    process = subprocess.Popen(
+        [*command, "train.epochs=400"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    for line in process.stderr:
+        if line.startswith("epoch   5"):
+            process.send_signal(signum)
+            break
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == code
+    assert "Traceback" not in rest and "--resume" in rest
+    epochs = len((tmp_path / "stopped" / "metrics.jsonl").read_text().splitlines())
+    assert 5 <= epochs < 400
+    last = f"train.epochs={epochs + 2}"
+    assert hugraph("fit", "--resume", "stopped", "-q", last).code == 0
+    assert hugraph("fit", "--spec", spec, "--run", "whole", "-q", last).code == 0
+    stopped, whole = (tmp_path / name / "metrics.jsonl" for name in ("stopped", "whole"))
+    assert stopped.read_bytes() == whole.read_bytes()
+
+
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_result(hugraph, spec, tmp_path):
+    command = [sys.executable, "-m", "hugraph", "fit", "--spec", spec, "--run", "killed"]
+    process = subprocess.Popen(
+        [*command, "train.epochs=30"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    for line in process.stderr:
+        if line.startswith("epoch   3"):
+            time.sleep(0.05)
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    process.stderr.close()
+    assert hugraph("fit", "--resume", "killed", "-q").code == 0
+    assert hugraph("fit", "--spec", spec, "--run", "whole", "-q", "train.epochs=30").code == 0
+    for name in ("metrics.jsonl", "per_user.parquet"):
+        killed, whole = tmp_path / "killed" / name, tmp_path / "whole" / name
+        assert killed.read_bytes() == whole.read_bytes()

@@ -1,0 +1,139 @@
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from hugraph.cli import main as main_module
+from hugraph.cli.main import hugraph as group
+from hugraph.errors import BusyError, DataError, ResourceError, RunError
+
+
+@pytest.fixture
+def verb(monkeypatch):
+    """Adds a verb that fails in a given way."""
+
+    def add(error):
+        def fail():
+            raise error
+
+        monkeypatch.setitem(group.commands, "fail", click.Command("fail", callback=fail))
+
+    return add
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DataError("no rows", at="a.csv", fix="add rows"), 4),
+        (RunError("no run", at="a.csv", fix="add rows"), 5),
+        (ResourceError("no disk", at="a.csv", fix="add rows"), 7),
+        (BusyError("busy", at="a.csv", fix="add rows"), 8),
+    ],
+)
+def test_an_error_becomes_a_message_and_its_code(hugraph, verb, error, code):
+    verb(error)
+    assert hugraph("fail") == (
+        code,
+        "",
+        f"error[{code}]: {error.what}\n  at: a.csv\n  fix: add rows\n",
+    )
+
+
+def test_a_bug_is_one_line_and_a_file_with_the_traceback(hugraph, verb):
+    verb(KeyError("secret"))
+    code, out, err = hugraph("fail")
+    assert (code, out) == (1, "")
+    assert err.startswith("error[1]: a bug in hugraph: KeyError: 'secret'\n  at: traceback in ")
+    log = Path(err.split("traceback in ")[1].split("\n")[0])
+    assert "Traceback" in log.read_text()
+    log.unlink()
+
+
+def test_debug_shows_the_traceback(hugraph, verb):
+    verb(KeyError("secret"))
+    code, _, err = hugraph("--debug", "fail")
+    assert code == 1
+    assert "Traceback" in err
+    assert "in fail" in err
+
+
+def test_an_interruption_ends_with_130(hugraph, verb):
+    verb(KeyboardInterrupt())
+    assert hugraph("fail") == (130, "", "\ninterrupted\n")
+
+
+def test_a_full_disk_ends_with_7(hugraph, verb):
+    verb(OSError(errno.ENOSPC, "No space left on device", "out.csv"))
+    assert hugraph("fail") == (7, "", "error[7]: No space left on device\n  at: out.csv\n")
+
+
+@pytest.mark.parametrize("word", ["valdate", "--helo"])
+def test_an_unknown_verb_or_option_names_the_nearest(hugraph, word):
+    code, _, err = hugraph(word)
+    assert code == 2
+    assert {"valdate": "'validate'", "--helo": "--help"}[word] in err
+
+
+def test_every_verb_has_a_help_worth_reading(hugraph):
+    for verb in group.commands:
+        code, out, _ = hugraph(verb, "--help")
+        assert code == 0
+        assert len(out.splitlines()) > 8, verb
+
+
+def python(*args, **options):
+    return subprocess.run(
+        [sys.executable, *args], capture_output=True, text=True, timeout=60, **options
+    )
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys\nfrom hugraph.cli.main import run\nassert run(['--help']) == 0\n"
+        "assert run(['validate', '--help']) == 0\n"
+        "assert not {'torch', 'dgl', 'yaml'} & set(sys.modules)"
+    )
+    outcome = python("-c", code)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_python_m_hugraph_is_the_command():
+    outcome = python("-m", "hugraph", "--version")
+    assert outcome.stdout.startswith("hugraph ")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_output_ends_with_7_and_no_traceback():
+    with open("/dev/full", "w") as full:
+        outcome = subprocess.run(
+            [sys.executable, "-m", "hugraph", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert outcome.returncode == 7
+    assert outcome.stderr == "error[7]: No space left on device\n"
+
+
+def test_a_closed_output_is_quiet():
+    reader, writer = os.pipe()
+    os.close(reader)
+    outcome = subprocess.run(
+        [sys.executable, "-m", "hugraph", "--help"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
+def test_main_exits_with_the_code(verb):
+    verb(DataError("no rows"))
+    with pytest.raises(SystemExit) as caught:
+        main_module.main(["fail"])
+    assert caught.value.code == 4
