@@ -121,21 +121,27 @@ def test_the_command_line_page_has_the_help_of_every_command(hooks):
             assert all(option in text for option in parameter.opts if option.startswith("--"))
 
 
+def names_shown():
+    return set(re.findall(r"^::: ([\w.]+)", "\n".join(TEXTS.values()), flags=re.MULTILINE))
+
+
+def test_every_name_of_the_api_reference_exists_and_is_documented():
+    assert [name for name in names_shown() if not getattr(locate(name), "__doc__", None)] == []
+
+
 def test_every_public_name_of_layers_graphs_and_training_has_its_place_in_the_reference():
-    shown = set(re.findall(r"^::: ([\w.]+)", "\n".join(TEXTS.values()), flags=re.MULTILINE))
     public = {
         f"{module.__name__}.{name}"
         for module in (hugraph.nn, hugraph.graph, hugraph.train)
         for name in module.__all__
     }
-    assert public - shown == set()
+    assert public - names_shown() == set()
 
 
 def test_every_component_has_its_place_in_the_reference():
-    shown = set(re.findall(r"^::: ([\w.]+)", "\n".join(TEXTS.values()), flags=re.MULTILINE))
-    found = {locate(name) for name in shown}
-    constructors = {c for registry in REGISTRIES.values() for c in registry.values()}
-    assert {call(constructor)[0] for constructor in constructors} - found == set()
+    found = [locate(name) for name in names_shown()]
+    constructors = [c for registry in REGISTRIES.values() for c in registry.values()]
+    assert [c for c in constructors if call(c)[0] not in found] == []
 
 
 def test_the_official_spec_has_every_option_that_the_decisions_name_for_it():

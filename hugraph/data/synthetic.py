@@ -41,7 +41,7 @@ def planted(
     *,
     num_users: Annotated[int, Ge(2)] = 3000,
     num_items: Annotated[int, Ge(8)] = 2000,
-    interactions_per_user: Annotated[int, Ge(3)] = 20,
+    interactions_per_user: Annotated[int, Ge(3)] = 12,
     levels: Annotated[Sequence[Annotated[int, Ge(1)]], MinLen(1)] = (32, 8, 4),
     modalities: Annotated[Sequence[str], MinLen(1)] = ("visual", "acoustic", "textual"),
     dim: Annotated[int, Ge(1)] = 64,

@@ -39,7 +39,7 @@ def intent_hierarchy(
         ValueError: If the arrays do not chain, hold values outside of $[0, 1]$, or the labels do
             not fit their number.
 
-    Example:
+    Examples:
         >>> graph = intent_hierarchy([[[0.75, 0.25], [0.0, 1.0]]], item_labels=["Alien", "Heat"])
         >>> graph.edges["0/0", "1/1"]["weight"]
         0.25
