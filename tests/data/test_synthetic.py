@@ -18,7 +18,7 @@ def test_the_default_has_the_size_that_it_says(data):
     assert (data.num_users, data.num_items) == (3000, 2000)
     degrees = np.bincount(data.users, minlength=3000)
     assert degrees.min() >= 3
-    assert abs(degrees.mean() - 20) < 1
+    assert abs(degrees.mean() - 12) < 1
     assert {name: matrix.shape for name, matrix in data.features.items()} == dict.fromkeys(
         ("visual", "acoustic", "textual"), (2000, 64)
     )
@@ -107,7 +107,7 @@ def test_other_trees_and_modalities_are_possible():
     ("options", "message"),
     [
         ({"levels": [4, 8, 32]}, r"levels must descend, from fine to coarse, got \[4, 8, 32\]"),
-        ({"num_items": 30}, "30 items are too few for 32 intents and 20 interactions a user"),
+        ({"num_items": 30}, "30 items are too few for 32 intents and 12 interactions a user"),
     ],
 )
 def test_impossible_options_are_refused(options, message):
