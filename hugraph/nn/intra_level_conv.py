@@ -117,7 +117,10 @@ class IntraLevelConv(nn.Module):
     ) -> Tensor:
         if self.normalization == "none":
             return neighbor_sum(adjacency, features) + loops * features
-        degree = degree.clamp(min=1) if self.clamp_degree else degree.where(degree > 0, 1)
+        if self.clamp_degree:
+            degree = degree.clamp(min=1)
+        else:  # an intent that next to nothing belongs to is empty; squared, its degree underflows
+            degree = degree.where(degree > torch.finfo(degree.dtype).tiny ** 0.5, 1)
         if self.normalization == "random_walk":
             return (neighbor_sum(adjacency, features) + loops * features) / degree
         scaled = features / degree.sqrt()

@@ -54,6 +54,17 @@ def test_an_item_without_neighbours_is_spread_evenly():
     assert_close(intents.assignments[0][3], torch.full((4,), 0.25).double())
 
 
+def test_an_intent_that_nothing_belongs_to_spoils_no_gradient():
+    stack = hierarchy([3, 2]).float()
+    stack.poolings[0].supernodes.data = torch.tensor([[9.0, 0, 0], [-9, 0, 0], [-9, 0, 0]])
+    features = torch.tensor([[1.4, 0, 0]]).repeat(4, 1)  # e^-101 is a denormal, its square is zero
+    intents = stack(features, graph_of(PATH))
+    assert 0 < intents.assignments[0][0, 1] < 1e-40
+    (intents.representations().sum() + sum(intents.penalties.values())).backward()
+    for parameter in stack.parameters():
+        assert torch.isfinite(parameter.grad).all()
+
+
 def test_the_penalties_add_up_over_levels():
     torch.manual_seed(0)
     stack = hierarchy([5, 2])
