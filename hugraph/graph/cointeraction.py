@@ -163,7 +163,12 @@ class CoInteractionGraphBuilder:
         blocks = count_pairs(
             incidence, max_pairs=self.max_pairs, memory_budget_mb=self.memory_budget_mb
         )
-        largest = max(int(pairs.common_users.max(initial=0)) for pairs in blocks)
+        try:
+            largest = max(int(pairs.common_users.max(initial=0)) for pairs in blocks)
+        except (DataError, ResourceError):  # counting every pair is more than was asked for
+            return DataError(
+                f"0 edges at threshold {self.min_common_users}", fix="lower min_common_users"
+            )
         return DataError(
             f"0 edges at threshold {self.min_common_users}; the largest co-interaction count is"
             f" {largest}",

@@ -17,10 +17,11 @@ from hugraph.nn import (
     IntraLevelConv,
     ModalityContent,
     MultiModalFusion,
-    is_symmetric,
+    SymmetricAdjacency,
     pooled_adjacencies,
 )
-from hugraph.nn.adjacency import Adjacency, num_nodes
+from hugraph.nn.adjacency import Adjacency
+from hugraph.nn.hierarchy import Conv, Pooling
 
 
 def strictly_descending(levels: Sequence[int]) -> bool:
@@ -87,8 +88,8 @@ class HUIGN(PairwiseModel):
         levels: Annotated[
             Sequence[Annotated[int, Ge(2)]], MinLen(1), Predicate(strictly_descending)
         ] = (32, 8, 4),
-        conv: Annotated[Callable[..., IntraLevelConv], Component("conv")] = IntraLevelConv,
-        pooling: Annotated[Callable[..., IntentPooling], Component("pooling")] = IntentPooling,
+        conv: Annotated[Callable[..., Conv], Component("conv")] = IntraLevelConv,
+        pooling: Annotated[Callable[..., Pooling], Component("pooling")] = IntentPooling,
         fusion: Annotated[Callable[..., MultiModalFusion], Component("fusion")] = MultiModalFusion,
         id_dim: Annotated[int, Ge(0)] = 64,
         intent_scale: Annotated[float, Gt(0)] = 1.0,
@@ -101,13 +102,8 @@ class HUIGN(PairwiseModel):
             raise ValueError(f"levels must descend to at least 2 intents, got {list(levels)}")
         if levels[0] > num_items:
             raise ValueError(f"the finest level has {levels[0]} intents for {num_items} items")
-        if num_nodes(item_adjacency) != num_items:
-            raise ValueError(
-                f"item_adjacency has {num_nodes(item_adjacency)} nodes for {num_items} items"
-            )
-        if not is_symmetric(item_adjacency):
-            raise ValueError("item_adjacency must be symmetric")
-        self.adjacency = item_adjacency
+        self.adjacency = SymmetricAdjacency(item_adjacency, num_items)
+        self.num_levels = len(levels)
         self.l2_reduction = l2
         self.aliased_penalties = aliased_penalties
         self.content = ModalityContent(
@@ -134,12 +130,14 @@ class HUIGN(PairwiseModel):
     def intents(self) -> dict[str, Intents]:
         """Builds the hierarchy of every modality as the parameters stand now."""
         refined, firsts, entropies = [], [], []
-        for hierarchy, propagated in zip(self.hierarchies, self._propagated(), strict=True):
-            refined.append(hierarchy.convs[0].transform(propagated))
+        for m, hierarchy in enumerate(self.hierarchies):
+            refined.append(self._refined(m))
             first, entropy = hierarchy.poolings[0].assign(refined[-1])
             firsts.append(first)
             entropies.append(entropy)
-        pooled = pooled_adjacencies(self.adjacency, firsts, symmetric=True)
+        pooled: list[Tensor | None] = [None] * len(firsts)
+        if self.num_levels > 1:
+            pooled = [*pooled_adjacencies(self.adjacency, firsts)]
         levels = zip(refined, firsts, entropies, pooled, strict=True)
         climbed = [h.climb(*level) for h, level in zip(self.hierarchies, levels, strict=True)]
         return dict(zip(self.content.names, climbed, strict=True))
@@ -148,8 +146,10 @@ class HUIGN(PairwiseModel):
         """Concatenates ID embeddings with tastes (users) and with fused intents (items)."""
         intents = self.intents()
         blocks = [modality.representations(items) for modality in intents.values()]
-        present = self.informed if items is None else self.informed.index_select(0, items)
-        fused = self.fusion(blocks, None if self.all_informed else present)
+        present = None if self.all_informed else self.informed
+        if present is not None and items is not None:
+            present = present.index_select(0, items)
+        fused = self.fusion(blocks, present)
         tastes = take(self.user_tastes, users)
         penalties = self._penalties(intents)
         if self.user_embeddings is None or self.item_embeddings is None:
@@ -190,23 +190,31 @@ class HUIGN(PairwiseModel):
     def _precompute(self) -> None:
         """Propagates fixed features once, and finds of which items each modality says something."""
         informed = []
-        for m, features in enumerate(self.content):
-            propagated = self._propagate(m, features)
-            if self.content.is_fixed(m):
-                self.register_buffer(f"propagated_{m}", propagated, persistent=False)
-            informed.append(self.content.present[:, m] | (propagated != 0).any(dim=1))
+        for m, features in enumerate(self.content.rows()):
+            if self._splits(m):
+                propagated = self._propagate(m, features)
+                if self.content.is_fixed(m):
+                    self.content.replace(m, propagated)
+                informed.append(self.content.present[:, m] | (propagated != 0).any(dim=1))
+            else:
+                informed.append(torch.ones_like(self.content.present[:, m]))
         self.register_buffer("informed", torch.stack(informed, dim=1), persistent=False)
         self.all_informed = bool(torch.stack(informed).all())
 
-    def _propagated(self) -> list[Tensor]:
-        return [
-            getattr(self, f"propagated_{m}")
-            if self.content.is_fixed(m)
-            else self._propagate(m, features)
-            for m, features in enumerate(self.content)
-        ]
+    def _refined(self, modality: int) -> Tensor:
+        conv, features = self.hierarchies[modality].convs[0], self.content.of(modality)
+        if not self._splits(modality):
+            return conv(features, self.adjacency)
+        if not self.content.is_fixed(modality):
+            features = self._propagate(modality, features)
+        return cast(IntraLevelConv, conv).transform(features)
+
+    def _splits(self, modality: int) -> bool:
+        """Whether propagation is apart from what is learned; a foreign `Conv` only runs whole."""
+        return isinstance(self.hierarchies[modality].convs[0], IntraLevelConv)
 
     def _propagate(self, modality: int, features: Tensor) -> Tensor:
+        present = self.content.present[:, modality]
+        conv = cast(IntraLevelConv, self.hierarchies[modality].convs[0])
         complete = self.content.complete[modality]
-        present = None if complete else self.content.present[:, modality]
-        return self.hierarchies[modality].convs[0].propagate(features, self.adjacency, present)
+        return conv.propagate(features, self.adjacency, None if complete else present)

@@ -7,7 +7,8 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from hugraph.models.pairwise import Encoding, PairwiseModel, take
-from hugraph.nn.adjacency import Adjacency, degrees, neighbor_sum
+from hugraph.nn import SymmetricAdjacency, neighbor_sum
+from hugraph.nn.adjacency import Adjacency, degrees
 
 
 class LightGCN(PairwiseModel):
@@ -15,8 +16,8 @@ class LightGCN(PairwiseModel):
 
     $$ E^{(l+1)} = D^{-1/2} A D^{-1/2} E^{(l)}, \qquad E = \frac{1}{L+1} \sum_{l=0}^{L} E^{(l)} $$
 
-    `l2` penalises the rows of $E^{(0)}$. A cold item keeps a quarter (for three layers) of its
-    untrained vector.
+    `l2` penalises the rows of $E^{(0)}$. A cold item has no neighbours: it keeps a quarter (for
+    three layers) of its own vector, which was only ever trained as a negative.
 
     Args:
         num_users: Number of users.
@@ -24,6 +25,9 @@ class LightGCN(PairwiseModel):
         user_item_adjacency: Symmetric adjacency over users, then items, without self-loops.
         dim: Size of the vectors.
         num_layers: $L$.
+
+    Raises:
+        ValueError: If the adjacency is not symmetric or has other nodes.
 
     Source:
         [He et al. 2020](https://arxiv.org/abs/2002.02126), Eq. 7-8 and 15; initialisation
@@ -42,10 +46,10 @@ class LightGCN(PairwiseModel):
         num_layers: Annotated[int, Ge(1)] = 3,
     ) -> None:
         super().__init__(num_users, num_items)
-        self.adjacency = user_item_adjacency
+        self.adjacency = SymmetricAdjacency(user_item_adjacency, num_users + num_items)
         self.num_layers = num_layers
         self.embeddings = nn.Parameter(torch.empty(num_users + num_items, dim).normal_(std=0.1))
-        degree = degrees(user_item_adjacency, self.embeddings.detach())
+        degree = degrees(self.adjacency, self.embeddings.detach())
         self.register_buffer("scale", degree.clamp(min=1).rsqrt(), persistent=False)
 
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
@@ -53,13 +57,13 @@ class LightGCN(PairwiseModel):
         layer: Tensor = self.embeddings
         total = layer
         for _ in range(self.num_layers):
-            layer = self.scale * neighbor_sum(self.adjacency, self.scale * layer, symmetric=True)
+            layer = self.scale * neighbor_sum(self.adjacency, self.scale * layer)
             total = total + layer
         sizes = [self.num_users, self.num_items]
         all_users, all_items = (total / (self.num_layers + 1)).split(sizes)
-        ego_users, ego_items = self.embeddings.split(sizes)
+        node_ids = None if items is None else items + self.num_users
         return Encoding(
             take(all_users, users),
             take(all_items, items),
-            ego=(take(ego_users, users), take(ego_items, items)),
+            ego=(take(self.embeddings, users), take(self.embeddings, node_ids)),
         )

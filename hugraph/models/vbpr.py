@@ -17,7 +17,9 @@ class VBPR(PairwiseModel):
 
     $$ \hat y_{uv} = \beta_v + \gamma_u^\top \gamma_v + \theta_u^\top E f_v + \beta'^\top f_v $$
 
-    $f_v$ are all modalities of the item side by side. A cold item is ranked by its content alone.
+    $f_v$ are all modalities of the item side by side. The content part ranks
+    cold items too; their free vector stays near its start and their bias can only have fallen, as
+    items without a history are drawn as negatives.
     Besides `l2` (over $\gamma$, $\theta$ and $\beta$ of the batch) there is the penalty
     `content_l2`, $\frac12(\lVert E\rVert^2 + \lVert\beta'\rVert^2)$.
 
@@ -66,7 +68,7 @@ class VBPR(PairwiseModel):
         """Concatenates the free and the content part; biases are columns that meet a constant."""
         gamma_u, theta_u = take(self.user_embeddings, users), take(self.user_tastes, users)
         gamma_v, beta_v = take(self.item_embeddings, items), take(self.item_bias, items)
-        features = torch.cat([take(matrix, items) for matrix in self.content], dim=1)
+        features = torch.cat(self.content.rows(items), dim=1)
         ones = gamma_u.new_ones(len(gamma_u), 1)
         bias = beta_v + features @ self.feature_bias
         content_l2 = (self.projection.square().sum() + self.feature_bias.square().sum()) / 2

@@ -1,6 +1,7 @@
 """The layers of HUIGN, each usable alone with tensors and a graph."""
 
 from hugraph.nn.adjacency import (
+    SymmetricAdjacency,
     adjacency_on,
     is_symmetric,
     neighbor_sum,
@@ -29,6 +30,7 @@ __all__ = [
     "ModalityContent",
     "MultiModalFusion",
     "PooledLevel",
+    "SymmetricAdjacency",
     "TokenEmbedding",
     "adjacency_on",
     "assignment_entropy",

@@ -4,58 +4,88 @@ An adjacency $A$ over `n` nodes is one of
 
 * a `dgl.DGLGraph`: $A_{ij}$ is the weight of the edge $j \to i$, its `edata["weight"]`, or 1;
 * a sparse CSR tensor `(n, n)`: what a GPU uses when the installed DGL knows only the CPU;
-* a dense tensor `(n, n)`: the small, weighted adjacency of a pooled level.
+* a dense tensor `(n, n)`: the small, weighted adjacency of a pooled level;
+* a [`SymmetricAdjacency`][hugraph.nn.SymmetricAdjacency] of one of the first two: for a constant
+  $A = A^\top$, whose products cost less.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from hugraph.dgl_backend import dgl
 
-Adjacency: TypeAlias = "dgl.DGLGraph | Tensor"
+Adjacency: TypeAlias = "dgl.DGLGraph | Tensor | SymmetricAdjacency"
 
 
-def neighbor_sum(adjacency: Adjacency, features: Tensor, *, symmetric: bool = False) -> Tensor:
+class SymmetricAdjacency(nn.Module):
+    r"""A constant adjacency, known to be symmetric, that moves with the model it is part of.
+
+    Its products run backward without a reversed graph, and the pooling $S^\top A S$ without any
+    product at all: $\partial S = A S\,(G + G^\top)$ reuses the $AS$ of the forward pass. On a
+    device that DGL does not know, the graph becomes a sparse tensor.
+
+    Args:
+        adjacency: A DGL graph or a sparse CSR tensor, as the co-interaction and the user-item graph
+            are.
+        num_nodes: What the number of nodes must be, if given.
+
+    Raises:
+        ValueError: If the adjacency is not symmetric, to the last bit, or has other nodes.
+    """
+
+    def __init__(
+        self, adjacency: "dgl.DGLGraph | Tensor | SymmetricAdjacency", num_nodes: int | None = None
+    ) -> None:
+        super().__init__()
+        matrix = adjacency.matrix if isinstance(adjacency, SymmetricAdjacency) else adjacency
+        n = _num_nodes(matrix)
+        if num_nodes not in (None, n):
+            raise ValueError(f"the adjacency has {n} nodes, expected {num_nodes}")
+        if not is_symmetric(matrix):
+            raise ValueError("the adjacency must be symmetric")
+        self.matrix: dgl.DGLGraph | Tensor = matrix
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SymmetricAdjacency":
+        super()._apply(fn, recurse)
+        if isinstance(self.matrix, Tensor):
+            self.matrix = fn(self.matrix)
+        else:
+            probe = fn(torch.empty(0, device=self.matrix.device))
+            self.matrix = adjacency_on(self.matrix, probe.device)
+        return self
+
+
+def neighbor_sum(adjacency: Adjacency, features: Tensor) -> Tensor:
     r"""Computes $AX$: for each node the (weighted) sum over its neighbours.
+
+    Half-precision features are multiplied in float32, also under autocast.
 
     Args:
         adjacency: $A$, over `n` nodes.
         features: $X$, `(n, d)`.
-        symmetric: Promises that $A = A^\top$ and is constant, so that the backward pass is the same
-            product and needs no reversed graph. Not checked here; see
-            [`is_symmetric`][hugraph.nn.adjacency.is_symmetric].
 
     Returns:
         `(n, d)`. A node without neighbours gets zeros.
     """
-    if symmetric:
-        return _SymmetricProduct.apply(adjacency, features)
-    if isinstance(adjacency, Tensor):
+    if isinstance(adjacency, SymmetricAdjacency):
+        return _SymmetricProduct.apply(adjacency.matrix, features)
+    if isinstance(adjacency, Tensor) and adjacency.layout == torch.strided:
         return adjacency @ features
-    weight = adjacency.edata.get("weight")
-    if weight is None:
-        return dgl.ops.copy_u_sum(adjacency, features)
-    return dgl.ops.u_mul_e_sum(adjacency, features, weight.to(features.dtype).unsqueeze(1))
+    with torch.autocast(features.device.type, enabled=False):
+        return _product(adjacency, _full(features))
 
 
-def pooled_adjacencies(
-    adjacency: Adjacency, assignments: Sequence[Tensor], *, symmetric: bool = False
-) -> list[Tensor]:
+def pooled_adjacencies(adjacency: Adjacency, assignments: Sequence[Tensor]) -> list[Tensor]:
     r"""Computes $A'_m = S_m^\top A S_m$ for several assignments with one pass over the edges.
-
-    $A$ is read once, with all $S_m$ side by side. If it is symmetric, the gradient
-    $\partial S_m = A S_m (G_m + G_m^\top)$ reuses the $A S_m$ of the forward pass and the backward
-    pass reads no edge at all.
 
     Args:
         adjacency: $A$, over `n` nodes.
         assignments: $S_m$, `(n, k_m)` each.
-        symmetric: Promises that $A = A^\top$ and is constant.
 
     Returns:
         One `(k_m, k_m)` tensor per assignment.
@@ -65,8 +95,8 @@ def pooled_adjacencies(
     """
     sizes = [assignment.shape[1] for assignment in assignments]
     stacked = assignments[0] if len(assignments) == 1 else torch.cat(list(assignments), dim=1)
-    if symmetric:
-        return list(_SymmetricPooling.apply(adjacency, sizes, stacked))
+    if isinstance(adjacency, SymmetricAdjacency):
+        return list(_SymmetricPooling.apply(adjacency.matrix, sizes, stacked))
     summed = neighbor_sum(adjacency, stacked).split(sizes, dim=1)
     return [s.T @ a_s for s, a_s in zip(assignments, summed, strict=True)]
 
@@ -74,32 +104,33 @@ def pooled_adjacencies(
 def degrees(adjacency: Adjacency, like: Tensor) -> Tensor:
     r"""Computes the row sums $D_{ii} = \sum_j A_{ij}$, `(n, 1)`, in dtype and device of `like`."""
     if isinstance(adjacency, Tensor) and adjacency.layout == torch.strided:
-        return adjacency.sum(dim=1, keepdim=True)
+        return adjacency.sum(dim=1, keepdim=True).to(like)
     return neighbor_sum(adjacency, like.new_ones(num_nodes(adjacency), 1))
 
 
 def diagonal(adjacency: Adjacency, like: Tensor) -> Tensor:
     r"""Takes the diagonal of $A$, `(n, 1)`, in the dtype and device of `like`."""
+    adjacency = _matrix(adjacency)
     if isinstance(adjacency, Tensor) and adjacency.layout == torch.strided:
-        return adjacency.diagonal().unsqueeze(1)
-    rows, columns, weights = _triplets(adjacency, like)
+        return adjacency.diagonal().unsqueeze(1).to(like)
+    rows, columns, weights = _triplets(adjacency)
     loops = rows == columns
     return like.new_zeros(num_nodes(adjacency), 1).index_add(
-        0, rows[loops], weights[loops].unsqueeze(1)
+        0, rows[loops], weights[loops].unsqueeze(1).to(like)
     )
 
 
 def num_nodes(adjacency: Adjacency) -> int:
     """Counts the nodes."""
-    return adjacency.shape[0] if isinstance(adjacency, Tensor) else adjacency.num_nodes()
+    return _num_nodes(_matrix(adjacency))
 
 
-def is_symmetric(adjacency: Adjacency) -> bool:
+def is_symmetric(adjacency: "dgl.DGLGraph | Tensor") -> bool:
     r"""Tells whether $A = A^\top$ to the last bit. Sorts the edges: ask once, not in every step."""
     if isinstance(adjacency, Tensor) and adjacency.layout == torch.strided:
         return torch.equal(adjacency, adjacency.T)
-    rows, columns, weights = _triplets(adjacency, torch.empty(0))
-    n = num_nodes(adjacency)
+    rows, columns, weights = _triplets(adjacency)
+    n = _num_nodes(adjacency)
     there, order = torch.sort(rows * n + columns, stable=True)
     back, reverse_order = torch.sort(columns * n + rows, stable=True)
     return torch.equal(there, back) and torch.equal(weights[order], weights[reverse_order])
@@ -107,18 +138,19 @@ def is_symmetric(adjacency: Adjacency) -> bool:
 
 def to_sparse_tensor(graph: "dgl.DGLGraph", dtype: torch.dtype = torch.float32) -> Tensor:
     """Turns a DGL graph into the sparse CSR tensor of the same adjacency, with int32 indices."""
-    rows, columns, weights = _triplets(graph, torch.empty(0, dtype=dtype))
+    rows, columns, weights = _triplets(graph)
     n = graph.num_nodes()
     order = torch.argsort(rows * n + columns, stable=True)
-    row_starts = torch.zeros(n + 1, dtype=torch.int32)
+    row_starts = torch.zeros(n + 1, dtype=torch.int32, device=rows.device)
     row_starts[1:] = torch.cumsum(torch.bincount(rows, minlength=n), 0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(
             row_starts,
             columns[order].to(torch.int32),
-            weights[order],
+            weights[order].to(dtype),
             size=(n, n),
+            device=rows.device,
             check_invariants=True,
         )
 
@@ -138,44 +170,71 @@ def adjacency_on(graph: "dgl.DGLGraph", device: torch.device | str) -> Adjacency
         return to_sparse_tensor(graph).to(device)
 
 
-def _triplets(adjacency: Adjacency, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    if isinstance(adjacency, Tensor):
-        coo = adjacency.to_sparse_coo().coalesce()
+def _matrix(adjacency: Adjacency) -> "dgl.DGLGraph | Tensor":
+    return adjacency.matrix if isinstance(adjacency, SymmetricAdjacency) else adjacency
+
+
+def _num_nodes(matrix: "dgl.DGLGraph | Tensor") -> int:
+    return int(matrix.shape[0] if isinstance(matrix, Tensor) else matrix.num_nodes())
+
+
+def _triplets(matrix: "dgl.DGLGraph | Tensor") -> tuple[Tensor, Tensor, Tensor]:
+    if isinstance(matrix, Tensor):
+        coo = matrix.to_sparse_coo().coalesce()
         rows, columns = coo.indices()
-        return rows, columns, coo.values().to(like.dtype)
-    columns, rows = adjacency.edges()
-    weights = adjacency.edata.get("weight")
+        return rows, columns, coo.values()
+    columns, rows = matrix.edges()
+    weights = matrix.edata.get("weight")
     if weights is None:
         weights = torch.ones(len(rows), device=rows.device)
-    return rows.long(), columns.long(), weights.to(like.dtype)
+    return rows.long(), columns.long(), weights
+
+
+def _product(matrix: "dgl.DGLGraph | Tensor", features: Tensor) -> Tensor:
+    if isinstance(matrix, Tensor):
+        return matrix @ features
+    weight = matrix.edata.get("weight")
+    if weight is None:
+        return dgl.ops.copy_u_sum(matrix, features)
+    return dgl.ops.u_mul_e_sum(matrix, features, weight.to(features.dtype).unsqueeze(1))
+
+
+def _full(features: Tensor) -> Tensor:
+    half = features.dtype in (torch.float16, torch.bfloat16)
+    return features.float() if half else features
 
 
 class _SymmetricProduct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, adjacency: Adjacency, features: Tensor) -> Tensor:
-        ctx.adjacency = adjacency
-        return neighbor_sum(adjacency, features)
+    def forward(ctx: Any, matrix: "dgl.DGLGraph | Tensor", features: Tensor) -> Tensor:
+        ctx.matrix, ctx.dtype = matrix, features.dtype
+        with torch.autocast(features.device.type, enabled=False):
+            return _product(matrix, _full(features))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
-        return None, neighbor_sum(ctx.adjacency, gradient.contiguous())
+        return None, _product(ctx.matrix, gradient.contiguous()).to(ctx.dtype)
 
 
 class _SymmetricPooling(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, adjacency: Adjacency, sizes: list[int], stacked: Tensor
+        ctx: Any, matrix: "dgl.DGLGraph | Tensor", sizes: list[int], stacked: Tensor
     ) -> tuple[Tensor, ...]:
-        summed = neighbor_sum(adjacency, stacked)
-        ctx.sizes = sizes
+        ctx.sizes, ctx.dtype = sizes, stacked.dtype
+        stacked = _full(stacked)
+        with torch.autocast(stacked.device.type, enabled=False):
+            summed = _product(matrix, stacked)
+            pairs = zip(stacked.split(sizes, dim=1), summed.split(sizes, dim=1), strict=True)
+            pooled = tuple(s.T @ a_s for s, a_s in pairs)
         ctx.save_for_backward(summed)
-        pairs = zip(stacked.split(sizes, dim=1), summed.split(sizes, dim=1), strict=True)
-        return tuple(s.T @ a_s for s, a_s in pairs)
+        return pooled
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor]:
         (summed,) = ctx.saved_tensors
         pairs = zip(summed.split(ctx.sizes, dim=1), gradients, strict=True)
-        return None, None, torch.cat([a_s @ (g + g.T) for a_s, g in pairs], dim=1)
+        parts = [a_s @ (g + g.T) for a_s, g in pairs]
+        return None, None, torch.cat(parts, dim=1).to(ctx.dtype)

@@ -1,6 +1,6 @@
 """What items look and sound like: the feature matrices of all modalities, fixed or learned."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -19,8 +19,8 @@ class _FixedFeatures(nn.Module):
         super().__init__()
         self.register_buffer("features", features, persistent=False)
 
-    def forward(self) -> Tensor:
-        return self.features
+    def forward(self, items: Tensor | None = None) -> Tensor:
+        return self.features if items is None else self.features.index_select(0, items)
 
 
 class ModalityContent(nn.Module):
@@ -86,10 +86,19 @@ class ModalityContent(nn.Module):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __iter__(self) -> Iterator[Tensor]:
-        """Gives the features `(num_items, dim)` of each modality, as they are now."""
-        return (source() for source in self._sources)
+    def of(self, modality: int) -> Tensor:
+        """Gives the features of all items in one modality, `(num_items, dim)`."""
+        features: Tensor = self._sources[modality]()
+        return features
+
+    def rows(self, items: Tensor | None = None) -> list[Tensor]:
+        """Gives the features of `items` `(b,)`, or of all, in each modality: `(b, dim)`."""
+        return [source(items) for source in self._sources]
 
     def is_fixed(self, modality: int) -> bool:
         """Tells whether the features of this modality never change."""
         return isinstance(self._sources[modality], _FixedFeatures)
+
+    def replace(self, modality: int, features: Tensor) -> None:
+        """Puts what was computed from fixed features, `(num_items, dim)`, in their place."""
+        self._sources[modality] = _FixedFeatures(features)

@@ -31,9 +31,9 @@ def soft_assignment(logits: Tensor) -> tuple[Tensor, Tensor]:
     $$ \gamma_{ik} = \frac{\exp e_{ik}}{\sum_{k'} \exp e_{ik'}}, \qquad
        H = -\frac{1}{n} \sum_{i} \sum_{k} \gamma_{ik} \ln \gamma_{ik} $$
 
-    Both gradients are taken in one pass, and neither is spoilt by a probability that underflows to
-    zero. $H$ is in nats: zero if every node belongs to one intent, $\ln K$ if every node is spread
-    evenly over all `K`.
+    Both gradients are taken in one pass, in float32 at least, and neither is spoilt by a
+    probability that underflows to zero. $H$ is in nats: zero if every node
+    belongs to one intent, $\ln K$ if every node is spread evenly over all `K`.
 
     Args:
         logits: $e$, `(num_nodes, K)`.
@@ -85,10 +85,14 @@ def batch_l2(*rows: Tensor) -> Tensor:
 class _SoftAssignment(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> tuple[Tensor, Tensor]:
-        log = F.log_softmax(logits, dim=1)
-        assignment = log.exp()
+        ctx.dtype = logits.dtype
+        with torch.autocast(logits.device.type, enabled=False):
+            half = logits.dtype in (torch.float16, torch.bfloat16)
+            log = F.log_softmax(logits, dim=1, dtype=torch.float32 if half else None)
+            assignment = log.exp()
+            entropy = -torch.dot(assignment.flatten(), log.flatten()) / len(log)
         ctx.save_for_backward(assignment, log)
-        return assignment, -torch.dot(assignment.flatten(), log.flatten()) / len(log)
+        return assignment, entropy
 
     @staticmethod
     @once_differentiable
@@ -96,4 +100,5 @@ class _SoftAssignment(torch.autograd.Function):
         assignment, log = ctx.saved_tensors
         # dH/dγ = -(ln γ + 1)/n; the 1 is the same for all of a row and vanishes in the softmax.
         weighted = torch.addcmul(to_assignment, log, -to_entropy / len(log)).mul_(assignment)
-        return weighted.addcmul_(assignment, weighted.sum(dim=1, keepdim=True), value=-1)
+        mean = weighted.sum(dim=1, keepdim=True)
+        return weighted.addcmul_(assignment, mean, value=-1).to(ctx.dtype)

@@ -76,6 +76,8 @@ class MultiModalFusion(nn.Module):
             )
         if present is None and self.method == "concat":
             return torch.cat(list(blocks), dim=1)
+        if present is None and self.method == "sum":
+            return torch.stack(list(blocks)).sum(dim=0)
         stacked = torch.stack(list(blocks), dim=1)  # (n, num_modalities, dim)
         if present is None:
             present = torch.ones(stacked.shape[:2], dtype=torch.bool, device=stacked.device)

@@ -1,7 +1,7 @@
 """The stack of levels of one modality: items, fine intents, coarser intents."""
 
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from hugraph.nn.adjacency import Adjacency, pooled_adjacencies
 from hugraph.nn.functional import intent_independence
-from hugraph.nn.intent_pooling import IntentPooling
-from hugraph.nn.intra_level_conv import IntraLevelConv
 
 
 class Intents(NamedTuple):
@@ -32,6 +30,31 @@ class Intents(NamedTuple):
         return (first if items is None else F.embedding(items, first)) @ self.chain
 
 
+class Conv(Protocol):
+    """What a hierarchy asks of an intra-level aggregation, besides being a module."""
+
+    def __call__(self, features: Tensor, adjacency: Adjacency) -> Tensor:
+        """Refines `features` `(n, dim)` over `adjacency`; returns `(n, dim)`."""
+        ...
+
+
+class Pooling(Protocol):
+    """What a hierarchy asks of an inter-level aggregation, besides being a module."""
+
+    @property
+    def supernodes(self) -> Tensor:
+        """One vector per intent, `(num_supernodes, dim)`."""
+        ...
+
+    def assign(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Gives the assignment `(n, num_supernodes)`, rows summing to 1, and its entropy."""
+        ...
+
+    def features_above(self, features: Tensor, assignment: Tensor) -> Tensor:
+        """Gives the features of the next level, `(num_supernodes, dim)`."""
+        ...
+
+
 class IntentHierarchy(nn.Module):
     r"""Builds the levels of intents over one modality, and every item's place in each.
 
@@ -40,8 +63,10 @@ class IntentHierarchy(nn.Module):
     $\hat X^{(l)} = \Gamma^{(1)} \cdots \Gamma^{(l)}$; the levels are concatenated.
 
     Args:
-        convs: One intra-level aggregation per level, lowest first.
-        poolings: One pooling per level, lowest first.
+        convs: One intra-level aggregation per level, lowest first; a
+            [`Conv`][hugraph.nn.hierarchy.Conv] such as `IntraLevelConv`.
+        poolings: One pooling per level, lowest first; a
+            [`Pooling`][hugraph.nn.hierarchy.Pooling] such as `IntentPooling`.
         intent_scale: Factor on the representations. Probabilities of about 1/32 are small beside ID
             embeddings; the paper uses 1.
 
@@ -55,8 +80,8 @@ class IntentHierarchy(nn.Module):
 
     def __init__(
         self,
-        convs: Sequence[IntraLevelConv],
-        poolings: Sequence[IntentPooling],
+        convs: Sequence[Conv],
+        poolings: Sequence[Pooling],
         *,
         intent_scale: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
@@ -65,8 +90,8 @@ class IntentHierarchy(nn.Module):
             raise ValueError(
                 f"one conv and one pooling per level, got {len(convs)} and {len(poolings)}"
             )
-        self.convs = cast("Sequence[IntraLevelConv]", nn.ModuleList(convs))
-        self.poolings = cast("Sequence[IntentPooling]", nn.ModuleList(poolings))
+        self.convs = cast("Sequence[Conv]", nn.ModuleList(cast(Any, convs)))
+        self.poolings = cast("Sequence[Pooling]", nn.ModuleList(cast(Any, poolings)))
         self.intent_scale = intent_scale
 
     @property
@@ -76,29 +101,35 @@ class IntentHierarchy(nn.Module):
 
     def forward(self, features: Tensor, adjacency: Adjacency) -> Intents:
         """Runs all levels over `features` `(num_items, dim)` and the items' `adjacency`."""
-        items = self.convs[0](features, adjacency)
-        assignment, entropy = self.poolings[0].assign(items)
-        (pooled,) = pooled_adjacencies(adjacency, [assignment])
-        return self.climb(items, assignment, entropy, pooled)
+        refined = self.convs[0](features, adjacency)
+        assignment, entropy = self.poolings[0].assign(refined)
+        pooled = None
+        if len(self.poolings) > 1:
+            (pooled,) = pooled_adjacencies(adjacency, [assignment])
+        return self.climb(refined, assignment, entropy, pooled)
 
     def climb(
-        self, items: Tensor, assignment: Tensor, entropy: Tensor, adjacency: Tensor
+        self, refined: Tensor, assignment: Tensor, entropy: Tensor, adjacency: Tensor | None
     ) -> Intents:
         r"""Continues from the first pooling, which several modalities can do in one pass.
 
         Args:
-            items: $Z^{(1)}$, `(num_items, dim)`.
+            refined: $Z^{(1)}$, `(num_items, dim)`.
             assignment: $\Gamma^{(1)}$, `(num_items, K_1)`.
             entropy: Of that assignment, a scalar.
-            adjacency: $A^{(2)} = \Gamma^{(1)\top} A\, \Gamma^{(1)}$, `(K_1, K_1)`.
+            adjacency: $A^{(2)} = \Gamma^{(1)\top} A\, \Gamma^{(1)}$, `(K_1, K_1)`; None for
+                a single level, which does not need it.
         """
         assignments = [assignment]
-        features = self.poolings[0].features_above(items, assignment)
+        features = self.poolings[0].features_above(refined, assignment)
         for conv, pooling in zip(self.convs[1:], self.poolings[1:], strict=True):
-            level = pooling(conv(features, adjacency), adjacency)
-            entropy = entropy + level.entropy
-            assignments.append(level.assignment)
-            features, adjacency = level.features, level.adjacency
+            assert adjacency is not None
+            nodes = conv(features, adjacency)
+            assignment, level_entropy = pooling.assign(nodes)
+            features = pooling.features_above(nodes, assignment)
+            (adjacency,) = pooled_adjacencies(adjacency, [assignment])
+            assignments.append(assignment)
+            entropy = entropy + level_entropy
         independence = torch.stack([intent_independence(p.supernodes) for p in self.poolings])
         return Intents(
             tuple(assignments),

@@ -69,8 +69,7 @@ class IntentPooling(nn.Module):
 
     def assign(self, features: Tensor) -> tuple[Tensor, Tensor]:
         r"""Eq. 6-7 for `features` `(n, dim)`: $\Gamma$, `(n, num_supernodes)`, and its entropy."""
-        prototypes = self.supernodes * self.assignment_scale
-        return soft_assignment(features @ prototypes.T)
+        return soft_assignment(features @ (self.supernodes * self.assignment_scale).T)
 
     def features_above(self, features: Tensor, assignment: Tensor) -> Tensor:
         """Gives the features of the next level, `(num_supernodes, dim)`."""

@@ -70,9 +70,11 @@ class IntraLevelConv(nn.Module):
         if weight:
             self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(dim, dim)))
 
-    def forward(self, features: Tensor, adjacency: Adjacency) -> Tensor:
-        """Aggregates `features` `(n, dim)` over `adjacency`; returns `(n, dim)`."""
-        return self.transform(self.propagate(features, adjacency))
+    def forward(
+        self, features: Tensor, adjacency: Adjacency, present: Tensor | None = None
+    ) -> Tensor:
+        """Propagates, then transforms; arguments as in `propagate`, returns `(n, dim)`."""
+        return self.transform(self.propagate(features, adjacency, present))
 
     def propagate(
         self, features: Tensor, adjacency: Adjacency, present: Tensor | None = None

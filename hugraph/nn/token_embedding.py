@@ -44,8 +44,17 @@ class TokenEmbedding(nn.Module):
         self.register_buffer("offsets", bag.offsets, persistent=False)
         self.embeddings = nn.Parameter(nn.init.xavier_normal_(torch.empty(bag.num_tokens, dim)))
 
-    def forward(self) -> Tensor:
-        """Represents all items, `(num_items, dim)`; zeros for an empty bag."""
+    def forward(self, items: Tensor | None = None) -> Tensor:
+        """Represents `items` `(b,)`, or all: `(b, dim)`; zeros for an empty bag."""
+        tokens, offsets = self.tokens, self.offsets
+        if items is not None:
+            lengths = offsets.diff().index_select(0, items)
+            ends = lengths.cumsum(0)
+            shift = torch.repeat_interleave(
+                offsets.index_select(0, items) - ends + lengths, lengths
+            )
+            tokens = tokens[shift + torch.arange(len(shift), device=shift.device)]
+            offsets = F.pad(ends, (1, 0))
         return F.embedding_bag(
-            self.tokens, self.embeddings, self.offsets, mode="mean", include_last_offset=True
+            tokens, self.embeddings, offsets, mode="mean", include_last_offset=True
         )

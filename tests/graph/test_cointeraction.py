@@ -246,3 +246,10 @@ def test_options_out_of_range_are_refused(options, message):
 def test_a_threshold_below_one_is_refused_by_the_histogram():
     with pytest.raises(ValueError, match=r"thresholds must be at least 1, got \[0, 1\]"):
         co_interaction_histogram(USERS, ITEMS, 4, [0, 1])
+
+
+def test_an_empty_graph_is_said_even_where_counting_every_pair_would_be_too_much():
+    items = np.arange(100)  # one user, whose items nobody else has: 4,950 pairs seen once
+    builder = CoInteractionGraphBuilder(min_common_users=5, max_pairs=1000)
+    with pytest.raises(DataError, match="0 edges at threshold 5"):
+        builder.build(np.zeros(100, dtype=int), items, 100)

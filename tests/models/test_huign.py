@@ -24,10 +24,18 @@ class TestHUIGN(RecommenderContract):
             world.num_users,
             world.num_items,
             world.modality_features,
-            world.item_adjacency,
+            self.adjacency(world),
             levels=[8, 4],
             id_dim=8,
         )
+
+    def adjacency(self, world):
+        return world.item_adjacency
+
+
+class TestHUIGNOnSparseTensors(TestHUIGN):
+    def adjacency(self, world):
+        return to_sparse_tensor(world.item_adjacency)
 
 
 class TestHUIGNAsInTheAuthorsCode(RecommenderContract):
@@ -212,6 +220,27 @@ def test_a_modality_nobody_tells_of_takes_no_part():
     assert_close(model.encode().items[3, 2:].tolist(), [1.0, 1.0, 0.0, 0.0])  # even, doubled; none
 
 
+def test_neighbours_without_a_modality_do_not_count_in_the_mean():
+    model = small({"visual": torch.tensor([[2.0], [0], [6], [8]]).double()})
+    assert model._refined(0).tolist() == [[8.0], [4.0], [8.0], [4.0]]
+
+
+def test_an_aggregation_of_somebody_else_runs_whole():
+    class Doubling(torch.nn.Module):
+        def __init__(self, dim):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.full((dim,), 2.0))
+
+        def forward(self, features, adjacency):
+            return features * self.scale
+
+    visual = torch.randn(4, 3).double()
+    model = small({"visual": visual}, conv=Doubling)
+    assert_close(model._refined(0), 2 * visual)
+    model.terms(Triples(*torch.tensor([[0], [1], [2]])))["bpr"].backward()
+    assert model.hierarchies[0].convs[0].scale.grad.abs().sum() > 0
+
+
 def test_the_authors_penalties_share_one_tensor():
     plain, aliased = small().encode().penalties, small(aliased_penalties=True).encode().penalties
     total = plain["assignment_entropy"] + plain["intent_independence"]
@@ -244,7 +273,7 @@ def test_histograms_show_every_level_of_every_modality():
         ({"levels": []}, r"descend.*\[\]"),
         ({"levels": [3, 1]}, r"at least 2 intents, got \[3, 1\]"),
         ({"levels": [5]}, "5 intents for 4 items"),
-        ({"adjacency": torch.zeros(3, 3)}, "3 nodes for 4 items"),
+        ({"adjacency": torch.zeros(3, 3)}, "3 nodes, expected 4"),
         ({"adjacency": torch.eye(4).roll(1, 0)}, "symmetric"),
     ],
 )

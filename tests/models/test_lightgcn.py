@@ -1,9 +1,12 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from hugraph.dgl_backend import dgl
 from hugraph.graph import user_item_graph
+from hugraph.interfaces import Triples
 from hugraph.models.lightgcn import LightGCN
 from hugraph.nn import to_sparse_tensor
 from tests.contracts.recommender import RecommenderContract
@@ -20,6 +23,21 @@ def test_one_layer_on_one_edge_swaps_half_worked_by_hand():
     model.embeddings.data = torch.tensor([[2.0], [6.0]])
     code = model.encode()
     assert code.users.item() == 4 and code.items.item() == 4
+
+
+def test_l2_penalises_the_rows_of_layer_zero_not_the_smoothed_ones():
+    model = LightGCN(1, 2, user_item_graph([0], [1], 1, 2), dim=1)
+    model.embeddings.data = torch.tensor([[2.0], [3.0], [5.0]])
+    batch = Triples(torch.tensor([0]), torch.tensor([1]), torch.tensor([0]))
+    assert model.terms(batch)["l2"].item() == (4 + 25 + 9) / 2
+
+
+def test_a_graph_in_one_direction_or_of_other_nodes_is_refused():
+    one_way = dgl.graph(([0], [1]), num_nodes=2, idtype=torch.int32)
+    with pytest.raises(ValueError, match="symmetric"):
+        LightGCN(1, 1, one_way)
+    with pytest.raises(ValueError, match="has 2 nodes, expected 3"):
+        LightGCN(1, 2, user_item_graph([0], [0], 1, 1))
 
 
 @given(st.integers(0, 10**6), st.integers(1, 3))

@@ -21,7 +21,7 @@ def test_scores_and_penalties_equal_the_formula_entry_by_entry():
     ).double()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter)
-    features = torch.cat(list(model.content), dim=1)
+    features = torch.cat(model.content.rows(), dim=1)
     scores = model.scorer()(torch.arange(2))
     for u in range(2):
         for v in range(3):

@@ -5,7 +5,13 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from hugraph.dgl_backend import dgl
-from hugraph.nn import is_symmetric, neighbor_sum, pooled_adjacencies, to_sparse_tensor
+from hugraph.nn import (
+    SymmetricAdjacency,
+    is_symmetric,
+    neighbor_sum,
+    pooled_adjacencies,
+    to_sparse_tensor,
+)
 from hugraph.nn.adjacency import adjacency_on, degrees, diagonal
 from tests.graphs import graph_of, symmetric_adjacencies
 
@@ -13,8 +19,26 @@ STAR = torch.tensor([[0, 1, 1], [1, 0, 0], [1, 0, 0]]).double()
 
 
 def forms(dense, weighted):
+    """Every holder of one adjacency; those that promise symmetry only where it holds."""
     graph = graph_of(dense, weighted=weighted)
-    return graph, to_sparse_tensor(graph, torch.float64), dense
+    held = [graph, to_sparse_tensor(graph, torch.float64)]
+    symmetric = torch.equal(dense, dense.T)
+    return [*held, dense, *(SymmetricAdjacency(one) for one in held if symmetric)]
+
+
+def refuse_cuda(graph, device):
+    raise dgl.DGLError("device API cuda is not enabled")
+
+
+def plain_forms(dense, weighted):
+    return forms(dense, weighted)[:3]
+
+
+@st.composite
+def adjacencies(draw, weighted):
+    """Symmetric ones, and as many whose direction matters."""
+    dense = draw(symmetric_adjacencies(weighted=weighted))
+    return dense if draw(st.booleans()) else dense.triu()
 
 
 def test_the_centre_of_a_star_sums_its_leaves_worked_by_hand():
@@ -32,15 +56,15 @@ def test_an_edge_carries_its_source_to_its_destination():
     assert_close(neighbor_sum(to_sparse_tensor(graph), features), expected)
 
 
-@given(st.data(), st.booleans(), st.booleans())
-def test_every_form_of_an_adjacency_gives_the_dense_product_and_gradient(data, weighted, symmetric):
-    dense = data.draw(symmetric_adjacencies(weighted=weighted))
+@given(st.data(), st.booleans())
+def test_every_form_of_an_adjacency_gives_the_dense_product_and_gradient(data, weighted):
+    dense = data.draw(adjacencies(weighted))
     torch.manual_seed(0)
     features = torch.randn(len(dense), 3).double()
     upstream = torch.randn(len(dense), 3).double()
     for adjacency in forms(dense, weighted):
         leaf = features.clone().requires_grad_()
-        result = neighbor_sum(adjacency, leaf, symmetric=symmetric)
+        result = neighbor_sum(adjacency, leaf)
         result.backward(upstream)
         assert_close(result.detach(), dense @ features)
         assert_close(leaf.grad, dense.T @ upstream)
@@ -56,7 +80,7 @@ def test_pooling_several_assignments_equals_dense_products_and_gradients(data, w
     torch.autograd.backward([s.T @ dense @ s for s in plain], upstream)
     for adjacency in forms(dense, weighted):
         leaves = [value.clone().requires_grad_() for value in values]
-        pooled = pooled_adjacencies(adjacency, leaves, symmetric=symmetric)
+        pooled = pooled_adjacencies(adjacency, leaves)
         torch.autograd.backward(pooled, upstream)
         for result, leaf, naive in zip(pooled, leaves, plain, strict=True):
             assert_close(result.detach(), naive.detach().T @ dense @ naive.detach())
@@ -75,10 +99,43 @@ def test_degrees_and_diagonal_are_those_of_the_dense_matrix(data, weighted):
 def test_symmetry_is_recognised_in_every_form(dense):
     lopsided = dense.clone()
     lopsided[0, 1] += 1
-    for adjacency in forms(dense, weighted=True):
+    for adjacency in plain_forms(dense, weighted=True):
         assert is_symmetric(adjacency)
-    for adjacency in forms(lopsided, weighted=True):
+    for adjacency in plain_forms(lopsided, weighted=True):
         assert not is_symmetric(adjacency)
+    for adjacency in plain_forms(lopsided, weighted=True)[:2]:
+        with pytest.raises(ValueError, match="must be symmetric"):
+            SymmetricAdjacency(adjacency)
+
+
+def test_an_adjacency_of_other_nodes_is_refused():
+    with pytest.raises(ValueError, match="has 3 nodes, expected 4"):
+        SymmetricAdjacency(graph_of(STAR), 4)
+
+
+def test_a_symmetric_adjacency_moves_with_its_model(monkeypatch):
+    sparse = SymmetricAdjacency(to_sparse_tensor(graph_of(STAR)))
+    features = torch.eye(3).double()
+    assert_close(neighbor_sum(torch.nn.Sequential(sparse).double()[0], features), STAR)
+    held = SymmetricAdjacency(graph_of(STAR))
+    assert held.double().matrix is held.matrix  # a graph has no dtype of its own
+    monkeypatch.setattr(type(held.matrix), "to", refuse_cuda)
+    assert held.to("meta").matrix.layout == torch.sparse_csr
+
+
+@pytest.mark.parametrize("form", [0, 1, 3, 4])
+def test_half_precision_is_multiplied_in_single_also_under_autocast(form):
+    graph = graph_of(STAR)
+    sparse = to_sparse_tensor(graph)
+    adjacency = [graph, sparse, None, SymmetricAdjacency(graph), SymmetricAdjacency(sparse)][form]
+    features = torch.full((3, 2), 1.0009765625, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = neighbor_sum(adjacency, features)
+        (pooled,) = pooled_adjacencies(adjacency, [features.bfloat16()])
+    assert result.dtype == torch.float32
+    assert_close(result, STAR.float() @ features)
+    (result.sum() + pooled.float().sum()).backward()
+    assert features.grad.dtype == torch.float32 and torch.isfinite(features.grad).all()
 
 
 def test_on_the_cpu_the_graph_stays_as_it_is():
@@ -88,11 +145,7 @@ def test_on_the_cpu_the_graph_stays_as_it_is():
 
 def test_where_dgl_knows_no_cuda_the_sparse_tensor_takes_over(monkeypatch):
     graph = graph_of(STAR)
-
-    def refuse(self, device):
-        raise dgl.DGLError("device API cuda is not enabled")
-
-    monkeypatch.setattr(type(graph), "to", refuse)
+    monkeypatch.setattr(type(graph), "to", refuse_cuda)
     moved = adjacency_on(graph, "meta")
     assert moved.layout == torch.sparse_csr and moved.device.type == "meta"
 

@@ -59,4 +59,12 @@ def test_chosen_modalities_come_in_the_chosen_order():
     }
     content = ModalityContent(features, 2, modalities=["c", "a"])
     assert content.names == ("c", "a")
-    assert [matrix[0].item() for matrix in content] == [3.0, 1.0]
+    assert [matrix[0].item() for matrix in content.rows()] == [3.0, 1.0]
+
+
+def test_chosen_items_are_the_rows_of_all():
+    torch.manual_seed(0)
+    content = ModalityContent({"visual": torch.randn(3, 2), "textual": BAG}, 3, token_dim=4)
+    items = torch.tensor([2, 1, 0, 2])
+    for chosen, everything in zip(content.rows(items), content.rows(), strict=True):
+        assert_close(chosen, everything[items])

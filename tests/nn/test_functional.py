@@ -86,3 +86,14 @@ def test_l2_of_two_examples_worked_by_hand():
     users = torch.tensor([[3.0, 4], [0, 0]])
     items = torch.tensor([[1.0, 0], [0, 1], [0, 0], [0, 2]])
     assert batch_l2(users, items).item() == (25 + 1 + 1 + 4) / (2 * 2)
+
+
+def test_under_autocast_an_assignment_keeps_single_precision():
+    torch.manual_seed(0)
+    logits = torch.randn(1000, 32).bfloat16().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assignment, entropy = soft_assignment(logits)
+    assert assignment.dtype == entropy.dtype == torch.float32
+    assert_close(assignment.sum(dim=1), torch.ones(1000))
+    entropy.backward()
+    assert logits.grad.dtype == torch.bfloat16
