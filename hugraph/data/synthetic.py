@@ -39,7 +39,7 @@ _FINE = [word for branch in _KEYWORDS.values() for words in branch.values() for 
 
 def planted(
     *,
-    num_users: Annotated[int, Ge(2)] = 3000,
+    num_users: Annotated[int, Ge(2)] = 1000,
     num_items: Annotated[int, Ge(8)] = 2000,
     interactions_per_user: Annotated[int, Ge(3)] = 12,
     levels: Annotated[Sequence[Annotated[int, Ge(1)]], MinLen(1)] = (32, 8, 4),

@@ -160,10 +160,10 @@ class CoInteractionGraphBuilder:
         return (common / np.sqrt(first * second)).astype(np.float32)
 
     def _no_edges(self, incidence: sparse.csr_array) -> DataError:
-        blocks = count_pairs(
-            incidence, max_pairs=self.max_pairs, memory_budget_mb=self.memory_budget_mb
-        )
         try:
+            blocks = count_pairs(
+                incidence, max_pairs=self.max_pairs, memory_budget_mb=self.memory_budget_mb
+            )
             largest = max(int(pairs.common_users.max(initial=0)) for pairs in blocks)
         except (DataError, ResourceError):  # counting every pair is more than was asked for
             return DataError(

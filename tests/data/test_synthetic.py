@@ -15,8 +15,8 @@ def data():
 
 def test_the_default_has_the_size_that_it_says(data):
     assert data.synthetic
-    assert (data.num_users, data.num_items) == (3000, 2000)
-    degrees = np.bincount(data.users, minlength=3000)
+    assert (data.num_users, data.num_items) == (1000, 2000)
+    degrees = np.bincount(data.users, minlength=1000)
     assert degrees.min() >= 3
     assert abs(degrees.mean() - 12) < 1
     assert {name: matrix.shape for name, matrix in data.features.items()} == dict.fromkeys(
@@ -47,7 +47,7 @@ def test_titles_and_texts_tell_the_planted_intents(data):
 
 def test_users_keep_to_a_few_intents_within_one_coarse_intent(data):
     def share_of_favourites(level, count):
-        table = np.zeros((3000, data.truth[level].max() + 1))
+        table = np.zeros((1000, data.truth[level].max() + 1))
         np.add.at(table, (data.users, data.truth[level][data.items]), 1)
         return np.sort(table, axis=1)[:, ::-1][:, :count].sum() / table.sum()
 
@@ -118,13 +118,13 @@ def test_impossible_options_are_refused(options, message):
 def test_the_planted_intents_help_to_recommend_and_popularity_alone_does_not(data):
     """Ranking by the user's share of intents must beat popularity by far."""
     split = make_split(data, random(data, 7))
-    seen = np.zeros((3000, 2000), dtype=bool)
+    seen = np.zeros((1000, 2000), dtype=bool)
     seen[split.train.users, split.train.items] = True
     seen[split.validation.users, split.validation.items] = True
     wanted = np.zeros_like(seen)
     wanted[split.test.users, split.test.items] = True
     popularity = np.bincount(split.train.items, minlength=2000)
-    shares = np.zeros((3000, 32))
+    shares = np.zeros((1000, 32))
     np.add.at(shares, (split.train.users, data.truth["level_1"][split.train.items]), 1)
 
     def recall(scores):
@@ -133,5 +133,5 @@ def test_the_planted_intents_help_to_recommend_and_popularity_alone_does_not(dat
         tested = wanted.any(axis=1)
         return (hits[tested] / wanted.sum(axis=1)[tested]).mean()
 
-    assert 0.02 < recall(np.tile(popularity, (3000, 1))) < 0.05
+    assert 0.02 < recall(np.tile(popularity, (1000, 1))) < 0.05
     assert recall(shares[:, data.truth["level_1"]] * popularity) > 0.15

@@ -249,7 +249,7 @@ def test_a_threshold_below_one_is_refused_by_the_histogram():
 
 
 def test_an_empty_graph_is_said_even_where_counting_every_pair_would_be_too_much():
-    items = np.arange(100)  # one user, whose items nobody else has: 4,950 pairs seen once
+    users, items = np.arange(1200) // 20, np.arange(1200)  # 11,400 pairs, each seen once
     builder = CoInteractionGraphBuilder(min_common_users=5, max_pairs=1000)
     with pytest.raises(DataError, match="0 edges at threshold 5"):
-        builder.build(np.zeros(100, dtype=int), items, 100)
+        builder.build(users, items, 1200)
