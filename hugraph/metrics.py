@@ -90,6 +90,7 @@ METRICS: Mapping[str, Callable[[Hits, Counts, int], PerUser]] = {
     "mrr": mrr,
     "map": average_precision,
 }
+"""Metrics of each user's list, by the name that a spec gives them."""
 
 
 def coverage(items: Counts, popularity: Counts) -> float:
@@ -125,7 +126,9 @@ def novelty(items: Counts, popularity: Counts) -> float:
     the added one keeps items without training interactions finite.
 
     Source:
-        [Zhou et al. 2010](https://doi.org/10.1073/pnas.1000488107), with smoothed probabilities.
+        [Zhou et al. 2010](https://doi.org/10.1073/pnas.1000488107). Differs: there, $p_i$ is the
+        share of users who have the item, $c_i$ over their number; here, its smoothed share of all
+        interactions. Values lie higher by about $\log_2$ of the mean interactions per user.
     """
     bits = -np.log2((popularity + 1) / (popularity + 1).sum())
     counts = _recommended(items, len(popularity))
@@ -137,6 +140,7 @@ LIST_METRICS: Mapping[str, Callable[[Counts, Counts], float]] = {
     "gini": gini,
     "novelty": novelty,
 }
+"""Metrics of all lists together, by the name that a spec gives them."""
 
 
 def _first(hits: Hits, k: int) -> Hits:

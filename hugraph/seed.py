@@ -11,6 +11,9 @@ import os
 import numpy as np
 import torch
 
+# cuBLAS reads it once, when it first computes, and is not deterministic without it.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 
 def stream(seed: int, name: str, *position: int) -> np.random.Generator:
     """A NumPy generator for one purpose, for example `stream(7, "negatives", epoch)`."""
@@ -24,7 +27,6 @@ def seed_torch(seed: int, name: str, *position: int) -> None:
 
 def deterministic() -> None:
     """Asks torch for algorithms whose results do not depend on thread timing."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses otherwise
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 

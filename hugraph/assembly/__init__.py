@@ -2,7 +2,7 @@
 
 from hugraph.assembly.experiment import Experiment
 from hugraph.assembly.recommendation import recommend
-from hugraph.assembly.runs import begin, finish, reopen, trained_model
+from hugraph.assembly.runs import begin, finish, go_on, reopen, trained_model
 from hugraph.assembly.sections import SCHEMA, Spec
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Spec",
     "begin",
     "finish",
+    "go_on",
     "recommend",
     "reopen",
     "trained_model",

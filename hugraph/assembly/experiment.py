@@ -1,6 +1,6 @@
 """From a spec to a model that trains: data, split, graphs, model, objective and evaluation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from hugraph.data.dataset import Dataset
 from hugraph.data.features import scale_features
 from hugraph.data.filter import filter_interactions
 from hugraph.data.split import Pairs, Split, make_split
-from hugraph.errors import ResourceError, SpecError, hint
+from hugraph.errors import DataError, HugraphError, SpecError, hint
 from hugraph.graph import user_item_graph
 from hugraph.interfaces import Interactions, ModalityFeatures, Recommender, Scorer, TokenBag
 from hugraph.models.popularity import Popularity
@@ -31,6 +31,10 @@ class Experiment:
         spec: What to do.
         dataset: The data, filtered.
         split: The parts of the data.
+
+    Raises:
+        SpecError: If the spec asks for longer lists than there are items.
+        DataError: If nothing is left to validate on.
     """
 
     def __init__(self, spec: Spec, dataset: Dataset, split: Split) -> None:
@@ -41,6 +45,7 @@ class Experiment:
         self.train = self._interactions(split.train)
         self.validation = self._interactions(split.validation)
         self.test = self._interactions(split.test)
+        self._require_fit()
 
     @classmethod
     def prepare(cls, spec: Spec) -> "Experiment":
@@ -57,9 +62,9 @@ class Experiment:
         Raises:
             SpecError: If the options do not fit the data, or the model asks for something unknown.
             DataError: If a graph cannot be built from the data.
-            ResourceError: If the model does not fit into memory.
         """
         bound = self.spec.model
+        self._require_modalities(bound.options.get("modalities") or ())
         arguments = [self._supply(name, bound.name) for name in runtime(bound.constructor)]
         seed_torch(self.spec.seed, "model")
         try:
@@ -67,15 +72,7 @@ class Experiment:
                 model: Recommender = bound(*arguments)
         except ValueError as error:
             raise SpecError(
-                f"{bound.name}: {error}", at="model", fix="change its options"
-            ) from error
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
-                raise
-            raise ResourceError(
-                f"{bound.name} does not fit into memory ({str(error).splitlines()[0][:120]})",
-                at="model",
-                fix="choose smaller dimensions",
+                f"{bound.name}: {error}", at="model", fix="choose options that fit these data"
             ) from error
         return model
 
@@ -122,7 +119,11 @@ class Experiment:
     def item_adjacency(self) -> Adjacency:
         """The co-interaction graph of the training interactions."""
         pairs, num_items = self.split.train, self.dataset.num_items
-        graph = self.spec.graph().build(pairs.users, pairs.items, num_items)
+        try:
+            graph = self.spec.graph().build(pairs.users, pairs.items, num_items)
+        except HugraphError as error:
+            error.at = error.at or "graph"
+            raise
         return adjacency_on(graph, self.device)
 
     @cached_property
@@ -131,6 +132,31 @@ class Experiment:
         pairs, dataset = self.split.train, self.dataset
         graph = user_item_graph(pairs.users, pairs.items, dataset.num_users, dataset.num_items)
         return adjacency_on(graph, self.device)
+
+    def _require_fit(self) -> None:
+        longest, num_items = max(self.spec.evaluate.options["k"]), self.dataset.num_items
+        if longest > num_items:
+            raise SpecError(
+                f"lists of {longest} are asked for, but there are {num_items} items",
+                at="evaluate.k",
+                fix=f"use cut-offs of at most {num_items}",
+            )
+        if not len(self.validation.users):
+            raise DataError(
+                "the split has no validation interaction, so no epoch can be chosen",
+                at="data.split",
+                fix="choose another scheme or other ratios",
+            )
+
+    def _require_modalities(self, names: Sequence[str]) -> None:
+        known = self.dataset.features
+        for name in names:
+            if name not in known:
+                raise SpecError(
+                    f"the dataset has no modality {name!r}{hint(name, known)}",
+                    at="model.modalities",
+                    fix="model.modalities=null takes all that are there",
+                )
 
     def _supply(self, name: str, model: str | None) -> Any:
         supplies: dict[str, Callable[[], Any]] = {
@@ -169,6 +195,8 @@ def load_data(spec: Spec) -> Dataset:
     data = spec.data
     try:
         dataset: Dataset = data.source()
-    except ValueError as error:
-        raise SpecError(f"{data.source.name}: {error}", at="data") from error
+    except (ValueError, MemoryError) as error:
+        raise SpecError(
+            f"{data.source.name}: {error}", at="data", fix="choose options that go together"
+        ) from error
     return filter_interactions(dataset, k_core=data.k_core, min_rating=data.min_rating)

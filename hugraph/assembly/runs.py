@@ -4,59 +4,47 @@ Beside what training writes, a run holds `spec.yaml` (every default filled in), 
 the data were and what computed), `split.parquet`, `result.json` and `per_user.parquet`.
 """
 
-import json
+import logging
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from hugraph import __version__
 from hugraph.assembly.experiment import Experiment, load_data
+from hugraph.assembly.record import (
+    RECORD,
+    DataRecord,
+    environment,
+    numbering,
+    read_record,
+    record_of,
+)
 from hugraph.assembly.sections import SCHEMA, Spec
+from hugraph.data.dataset import Dataset
 from hugraph.data.split import encode_split, read_split
 from hugraph.errors import DataError, RunError, SpecError
 from hugraph.interfaces import Recommender
 from hugraph.train import RunDir, fit, restore_best
 from hugraph.train.trainer import OnProgress
 
-FORMAT = 1
-SPEC, RECORD, SPLIT = "spec.yaml", "run.json", "split.parquet"
+log = logging.getLogger(__name__)
+
+SPEC, SPLIT = "spec.yaml", "split.parquet"
 
 RESUMABLE = ("train.epochs", "train.early_stopping.patience")  # may differ when a run goes on
 
 
 def begin(experiment: Experiment, run: RunDir) -> None:
-    """Records what a new run is about to do, before it does it."""
-    dataset, split = experiment.dataset, experiment.split
-    path = experiment.spec.data.source.options.get("path")
-    record = {
-        "format": FORMAT,
-        "model": experiment.spec.model.name,
-        "data": {
-            "name": dataset.name,
-            "synthetic": dataset.synthetic,
-            "path": None if path is None else os.path.relpath(path, run.path),
-            "fingerprint": dataset.fingerprint,
-            "files": dict(dataset.files),
-            "warnings": list(dataset.warnings),
-        },
-        "split": {"hash": split.hash, **split.counts},
-        "environment": {
-            "hugraph": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "dgl", "numpy")},
-            "device": str(experiment.device),
-            "threads": torch.get_num_threads(),
-        },
-    }
+    """Records what a new run is about to do, before it does it.
+
+    `run.json` is written last: a directory without it was never begun, and may be begun again.
+    """
     run.write_text(SPEC, SCHEMA.dump(experiment.spec))
-    run.write(SPLIT, encode_split(split, dataset))
-    run.write_text(RECORD, json.dumps(record, indent=2) + "\n")
+    run.write(SPLIT, encode_split(experiment.split, experiment.dataset))
+    run.write_text(RECORD, record_of(experiment, run).model_dump_json(indent=2) + "\n")
 
 
 def reopen(
@@ -79,32 +67,25 @@ def reopen(
             are changed.
     """
     run = RunDir(path)
-    record = _record(run)
+    record = read_record(run)
     spec = _spec(run, overrides, may_change)
-    where = data or (record["data"]["path"] and path / record["data"]["path"])
+    if data and "path" not in spec.data.source.options:
+        raise RunError(
+            f"this run's data are drawn by {spec.data.source.name}, not read from a directory",
+            at=str(path),
+            fix="leave --data out",
+        )
+    where = data or (record.data.path and path / record.data.path)
     if where:
         options = {**spec.data.source.options, "path": os.path.relpath(where)}
         source = replace(spec.data.source, options=options)
         spec = replace(spec, data=replace(spec.data, source=source))
-    dataset = load_data(spec)
-    if dataset.fingerprint != record["data"]["fingerprint"]:
-        then, now = record["data"]["files"], dataset.files
-        changed = sorted(
-            name for name in then.keys() | now.keys() if then.get(name) != now.get(name)
-        )
-        hashes = [
-            f"{n} ({then.get(n, 'absent')[:12]}, now {now.get(n, 'absent')[:12]})" for n in changed
-        ]
-        raise RunError(
-            f"the data changed since this run was fitted: {', '.join(hashes) or dataset.name}",
-            at=str(where or path),
-            fix="restore the files, name their copy with --data, or fit again",
-        )
+    dataset = _same_data(spec, record.data, str(where or path))
     try:
         split = read_split(path / SPLIT, dataset)
     except DataError as error:
         raise RunError(error.what, at=error.at, fix="fit again in a new run directory") from error
-    if split.hash != record["split"]["hash"]:
+    if split.hash != record.split_hash:
         raise RunError(
             "the stored split is not the one this run was fitted on",
             at=str(path / SPLIT),
@@ -113,16 +94,43 @@ def reopen(
     return Experiment(spec, dataset, split)
 
 
+def go_on(experiment: Experiment, run: RunDir) -> None:
+    """Records the overrides with which a run goes on; what they outdate is taken back."""
+    begun_with = read_record(run).environment
+    for name, now in environment(experiment).items():
+        if (then := begun_with.get(name)) != now:
+            log.warning(
+                "the run was begun with %s %s, now it is %s: the last bits may differ",
+                name,
+                then,
+                now,
+            )
+    stored = _spec(run, (), ())
+    keys = replace(experiment.spec, data=stored.data)
+    if keys != stored:
+        for name in ("result.json", "per_user.parquet"):
+            run.remove(name)
+        run.write_text(SPEC, SCHEMA.dump(keys))
+
+
 def finish(
-    experiment: Experiment, run: RunDir, on_progress: OnProgress | None = None
+    experiment: Experiment,
+    model: Recommender,
+    run: RunDir,
+    on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Trains to the end, tests once, and writes the result.
+
+    Args:
+        experiment: Spec and data.
+        model: As `experiment.build_model()` made it.
+        run: Where to write; if it was stopped, training goes on.
+        on_progress: Called after each step and each epoch.
 
     Returns:
         What `result.json` holds: `validation` and `test` metrics of the best epoch, the test
         metrics of `popularity`, `best_epoch`, `epochs` and `seconds`.
     """
-    model = experiment.build_model()
     fitted = fit(
         model,
         experiment.train,
@@ -156,22 +164,35 @@ def trained_model(experiment: Experiment, run: RunDir) -> Recommender:
     return model
 
 
-def _record(run: RunDir) -> dict[str, Any]:
+def _same_data(spec: Spec, record: DataRecord, at: str) -> Dataset:
     try:
-        record = json.loads(run.read_text(RECORD))
-        if record["format"] != FORMAT:
-            raise RunError(
-                f"run format {record['format']} is not supported (only {FORMAT} is)",
-                at=str(run.path),
-                fix="use the version of hugraph that wrote the run",
-            )
-        record["data"]["fingerprint"], record["data"]["files"], record["data"]["path"]
-        record["split"]["hash"]
-    except (ValueError, KeyError, TypeError) as error:
+        dataset = load_data(spec)
+    except DataError as error:
         raise RunError(
-            f"{RECORD} is damaged", at=str(run.path / RECORD), fix="restore it, or fit again"
+            f"the data of this run cannot be read: {error.what}",
+            at=error.at,
+            fix="if they have moved, name their directory with --data",
         ) from error
-    return record
+    if dataset.fingerprint == record.fingerprint and numbering(dataset) == record.numbering:
+        return dataset
+    if record.synthetic and not record.files:
+        raise RunError(
+            "this hugraph draws other data from the options of this run",
+            at=at,
+            fix="use the versions of hugraph and NumPy that run.json names, or fit again",
+        )
+    then, now = record.files, dataset.files
+    hashes = [
+        f"{name} ({then.get(name, 'absent')[:12]}, now {now.get(name, 'absent')[:12]})"
+        for name in sorted(then.keys() | now.keys())
+        if then.get(name) != now.get(name)
+    ]
+    changed = ", ".join(hashes) or "the same files, numbered in another way by this hugraph"
+    raise RunError(
+        f"the data changed since this run was fitted: {changed}",
+        at=at,
+        fix="restore the files, name their copy with --data, or fit again",
+    )
 
 
 def _spec(run: RunDir, overrides: Sequence[str], may_change: Sequence[str]) -> Spec:
@@ -187,6 +208,13 @@ def _spec(run: RunDir, overrides: Sequence[str], may_change: Sequence[str]) -> S
         return stored
     spec = SCHEMA.resolve(run.path / SPEC, overrides)
     _require_same(spec, stored, may_change)
+    if spec.train.epochs != stored.train.epochs and spec.train.lr_schedule != "constant":
+        raise RunError(
+            f"train.epochs cannot change: with lr_schedule {spec.train.lr_schedule} the learning "
+            "rate of every epoch depends on it",
+            at=str(run.path / SPEC),
+            fix="resume without changing it, or fit a new run",
+        )
     return spec
 
 

@@ -1,10 +1,13 @@
 """Combines the representations of several modalities into one."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
+
+from hugraph.checks import check_options
 
 
 class MultiModalFusion(nn.Module):
@@ -38,18 +41,13 @@ class MultiModalFusion(nn.Module):
 
     def __init__(
         self,
-        num_modalities: int,
-        dim: int,
+        num_modalities: Annotated[int, Ge(1)],
+        dim: Annotated[int, Ge(1)],
         *,
         method: Literal["concat", "sum", "mean", "attention"] = "concat",
     ) -> None:
         super().__init__()
-        if num_modalities < 1 or dim < 1:
-            raise ValueError(
-                f"num_modalities and dim must be at least 1, got {num_modalities} and {dim}"
-            )
-        if method not in ("concat", "sum", "mean", "attention"):
-            raise ValueError(f"method must be concat, sum, mean or attention, got {method!r}")
+        check_options(MultiModalFusion, num_modalities=num_modalities, dim=dim, method=method)
         self.num_modalities = num_modalities
         self.dim = dim
         self.method = method

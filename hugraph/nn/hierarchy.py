@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from annotated_types import Gt
 from torch import Tensor, nn
 
+from hugraph.checks import check_options
 from hugraph.nn.adjacency import Adjacency, pooled_adjacencies
 from hugraph.nn.functional import intent_independence
 
@@ -90,6 +91,7 @@ class IntentHierarchy(nn.Module):
             raise ValueError(
                 f"one conv and one pooling per level, got {len(convs)} and {len(poolings)}"
             )
+        check_options(IntentHierarchy, intent_scale=intent_scale)
         self.convs = cast("Sequence[Conv]", nn.ModuleList(cast(Any, convs)))
         self.poolings = cast("Sequence[Pooling]", nn.ModuleList(cast(Any, poolings)))
         self.intent_scale = intent_scale

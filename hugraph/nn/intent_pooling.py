@@ -3,10 +3,11 @@
 from typing import Annotated, Literal, NamedTuple
 
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from hugraph.nn.adjacency import Adjacency, pooled_adjacencies
+from hugraph.checks import check_options
+from hugraph.nn.adjacency import Adjacency, num_nodes, pooled_adjacencies
 from hugraph.nn.functional import soft_assignment
 
 
@@ -35,7 +36,7 @@ class IntentPooling(nn.Module):
         assignment_scale: $\tau$, the inverse temperature of the softmax: above 1 sharpens.
 
     Raises:
-        ValueError: If `dim` or `num_supernodes` is not positive.
+        ValueError: If an option is out of range, or features and adjacency do not match.
 
     Source:
         HUIGN, [Wei et al. 2021](https://arxiv.org/abs/2110.14925), section 3.2.2, Eq. 5-8; after
@@ -46,23 +47,30 @@ class IntentPooling(nn.Module):
 
     def __init__(
         self,
-        dim: int,
-        num_supernodes: int,
+        dim: Annotated[int, Ge(1)],
+        num_supernodes: Annotated[int, Ge(1)],
         *,
         next_features: Literal["supernodes", "pooled"] = "supernodes",
         assignment_scale: Annotated[float, Gt(0)] = 1.0,
     ) -> None:
         super().__init__()
-        if dim < 1 or num_supernodes < 1:
-            raise ValueError(
-                f"dim and num_supernodes must be at least 1, got {dim} and {num_supernodes}"
-            )
+        check_options(
+            IntentPooling,
+            dim=dim,
+            num_supernodes=num_supernodes,
+            next_features=next_features,
+            assignment_scale=assignment_scale,
+        )
         self.next_features = next_features
         self.assignment_scale = assignment_scale
         self.supernodes = nn.Parameter(nn.init.xavier_normal_(torch.empty(num_supernodes, dim)))
 
     def forward(self, features: Tensor, adjacency: Adjacency) -> PooledLevel:
         """Pools `features` `(n, dim)` and `adjacency` `(n, n)`, whatever holds it."""
+        if num_nodes(adjacency) != len(features):
+            raise ValueError(
+                f"the adjacency has {num_nodes(adjacency)} nodes for {len(features)} feature rows"
+            )
         assignment, entropy = self.assign(features)
         (pooled,) = pooled_adjacencies(adjacency, [assignment])
         return PooledLevel(self.features_above(features, assignment), pooled, assignment, entropy)

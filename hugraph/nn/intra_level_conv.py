@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from hugraph.checks import check_options
 from hugraph.nn.adjacency import Adjacency, degrees, diagonal, neighbor_sum, num_nodes
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "leaky_relu": F.leaky_relu}
@@ -36,7 +37,7 @@ class IntraLevelConv(nn.Module):
             weak. Of no effect on a binary graph.
 
     Raises:
-        ValueError: If `dim` or `hops` is not positive, or features and adjacency do not match.
+        ValueError: If an option is out of range, or features and adjacency do not match.
 
     Source:
         HUIGN, [Wei et al. 2021](https://arxiv.org/abs/2110.14925), section 3.2.1, Eq. 3-4. The
@@ -48,7 +49,7 @@ class IntraLevelConv(nn.Module):
 
     def __init__(
         self,
-        dim: int,
+        dim: Annotated[int, Ge(1)],
         *,
         normalization: Literal["random_walk", "symmetric", "none"] = "random_walk",
         self_loops: Literal["keep", "add", "remove"] = "keep",
@@ -58,8 +59,14 @@ class IntraLevelConv(nn.Module):
         clamp_degree: bool = False,
     ) -> None:
         super().__init__()
-        if dim < 1 or hops < 1:
-            raise ValueError(f"dim and hops must be at least 1, got dim={dim}, hops={hops}")
+        check_options(
+            IntraLevelConv,
+            dim=dim,
+            normalization=normalization,
+            self_loops=self_loops,
+            hops=hops,
+            activation=activation,
+        )
         self.dim = dim
         self.normalization = normalization
         self.self_loops = self_loops

@@ -16,7 +16,17 @@ _TEMPORARY = ".tmp-"
 
 
 def write(path: Path, data: bytes) -> None:
-    """Replaces the file at `path` by `data`.
+    """Replaces the file at `path` by `data`, and waits until the disk knows.
+
+    Raises:
+        ResourceError: If the system refuses; the old file or the new one is then there.
+    """
+    replace(path, data)
+    sync_name(path)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Replaces the file at `path` by `data`; only `sync_name` makes the disk know.
 
     Raises:
         ResourceError: If the system refuses; the old file is then still there.
@@ -30,7 +40,20 @@ def write(path: Path, data: bytes) -> None:
             with suppress(OSError):
                 os.unlink(temporary)
             raise
-        _sync_directory(path.parent)
+
+
+def sync_name(path: Path) -> None:
+    """Waits until the disk knows by its name the file that was put at `path`.
+
+    Raises:
+        ResourceError: If the system refuses.
+    """
+    with _explained(path, 0):
+        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def append(path: Path, data: bytes) -> int:
@@ -48,11 +71,16 @@ def cut(path: Path, size: int) -> None:
     """Drops what the file at `path` holds beyond its first `size` bytes.
 
     Raises:
-        ResourceError: If the system refuses.
+        ResourceError: If the system refuses, or `path` is a link.
     """
-    with _explained(path, 0):
-        if os.path.exists(path) and os.stat(path).st_size > size:
-            os.truncate(path, size)
+    with _explained(path, 0), suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if os.fstat(descriptor).st_size > size:
+                os.ftruncate(descriptor, size)
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def remove(path: Path) -> None:
@@ -106,14 +134,6 @@ def _write_all(path: Path, flags: int, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -34,7 +34,7 @@ class Batches:
     def __init__(
         self, train: Interactions, num_users: int, num_items: int, *, batch_size: int, seed: int
     ) -> None:
-        users, items = train.users.cpu().numpy(), train.items.cpu().numpy()
+        users, items = train.users.long().cpu().numpy(), train.items.long().cpu().numpy()
         self._unseen = UnseenItems(users, items, num_users, num_items)
         self._seed = seed
         self._batch_size = batch_size

@@ -5,13 +5,16 @@ commit record, names the files with their size and SHA-256, and carries a SHA-25
 record before it stays as `state.prev.json`, with its files, and is used when the newest is damaged.
 """
 
+import errno
 import json
 import logging
+import os
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import safetensors
 import safetensors.torch
@@ -23,7 +26,12 @@ from hugraph.train import atomic
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-_FILE_NAME = re.compile(r"epoch-\d{6,}-[0-9a-f]{8}\.safetensors")
+_FILE_NAME = re.compile(r"epoch-(\d{6,})-[0-9a-f]{8}\.safetensors")
+_MAX_RECORD_BYTES = 2**20
+_RECORD = {"format": int, "epoch": int, "state": dict, "file": dict, "best": dict}
+_FILE = {"name": str, "size": int, "sha256": str}
+
+Read = TypeVar("Read")
 
 
 class Checkpoint(NamedTuple):
@@ -80,15 +88,16 @@ class Checkpoints:
             atomic.write(self._directory / name, data)
             if previous is not None:
                 atomic.write(self._previous, _seal(previous))
-            atomic.write(self._state, _seal(record))
+            atomic.replace(self._state, _seal(record))
             self._committed = record
-            self._remove_all_but(record, previous)
+            atomic.sync_name(self._state)
         except ResourceError as error:
             last = self._committed
             good = f"epoch {last['epoch']}" if last else "none"
             raise ResourceError(
                 f"{error.what}; last good checkpoint: {good}", at=error.at, fix=error.fix
             ) from error
+        self._remove_all_but(record, previous)
 
     def load(self) -> Checkpoint | None:
         """The newest whole checkpoint, or None if nothing was ever committed.
@@ -96,17 +105,34 @@ class Checkpoints:
         A damaged one is reported in the log, and the one before it is used.
 
         Raises:
-            RunError: If both are damaged, or were written by another version.
+            RunError: If both are damaged or lost, or were written by another version.
+            ResourceError: If the system refuses to read them.
         """
+
+        def read(record: dict[str, Any]) -> Checkpoint:
+            tensors = self._read(record["file"])
+            best = tensors if record["best"] == record["file"] else self._read(record["best"])
+            self._committed = record
+            return Checkpoint(record["epoch"], record["state"], tensors, best)
+
+        return self._newest(read)
+
+    def load_best(self) -> dict[str, Tensor] | None:
+        """What `load` gives as `best`, without reading the newest epoch's tensors."""
+        return self._newest(lambda record: self._read(record["best"]))
+
+    def occupied(self) -> int:
+        """Bytes of all files of tensors."""
+        return sum(path.lstat().st_size for path, _ in self._files())
+
+    def _newest(self, read: Callable[[dict[str, Any]], Read]) -> Read | None:
+        """What `read` makes of the newest record that is whole, with all that `read` reads."""
         faults = []
         for path in (self._state, self._previous):
             try:
-                record = _unseal(path.read_bytes())
-                tensors = self._read(record["file"])
-                best = tensors if record["best"] == record["file"] else self._read(record["best"])
-            except FileNotFoundError as error:
-                faults.append(f"{path.name}: no file {Path(error.filename).name}")
-            except (_DamageError, OSError) as error:
+                record = _unseal(_contents(path, _MAX_RECORD_BYTES))
+                result = read(record)
+            except _DamageError as error:
                 faults.append(f"{path.name}: {error}")
             else:
                 if faults:
@@ -115,9 +141,9 @@ class Checkpoints:
                         faults[0],
                         record["epoch"],
                     )
-                self._committed = record
-                return Checkpoint(record["epoch"], record["state"], tensors, best)
-        if not self._directory.exists() or not any(self._directory.glob("state*.json")):
+                return result
+        later = any(epoch > 1 for _, epoch in self._files())  # the first is written before a record
+        if not later and not any(self._directory.glob("state*.json")):
             return None
         raise RunError(
             f"no checkpoint can be read: {'; '.join(faults)}",
@@ -128,7 +154,7 @@ class Checkpoints:
     def _read(self, file: Mapping[str, Any]) -> dict[str, Tensor]:
         if not _FILE_NAME.fullmatch(file["name"]):
             raise _DamageError(f"{file['name']!r} is not the name of a checkpoint")
-        data = (self._directory / file["name"]).read_bytes()
+        data = _contents(self._directory / file["name"], file["size"])
         if len(data) != file["size"]:
             raise _DamageError(f"{file['name']} has {len(data)} bytes, not {file['size']}")
         if sha256(data).hexdigest() != file["sha256"]:
@@ -140,13 +166,48 @@ class Checkpoints:
 
     def _remove_all_but(self, *records: dict[str, Any] | None) -> None:
         kept = {record[role]["name"] for record in records if record for role in ("file", "best")}
-        for path in self._directory.iterdir():
-            if _FILE_NAME.fullmatch(path.name) and path.name not in kept:
-                atomic.remove(path)
+        for path, _ in self._files():
+            if path.name not in kept:
+                try:
+                    atomic.remove(path)
+                except ResourceError as error:
+                    log.warning("%s stays: %s", path, error.what)
+
+    def _files(self) -> Iterator[tuple[Path, int]]:
+        """The files of tensors, each with its epoch."""
+        for path in list(self._directory.glob("epoch-*")):
+            if match := _FILE_NAME.fullmatch(path.name):
+                yield path, int(match[1])
 
 
 class _DamageError(Exception):
     """A record or file that is not what was written."""
+
+
+def _contents(path: Path, most: int) -> bytes:
+    """The bytes of a file that is no longer than `most`; never those of a link or device."""
+    try:
+        with open(path, "rb", opener=_open_without_following) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise _DamageError(f"{path.name} is not a file")
+            if status.st_size > most:
+                raise _DamageError(f"{path.name} has {status.st_size} bytes, more than {most}")
+            return file.read()
+    except FileNotFoundError:
+        raise _DamageError(f"no file {path.name}") from None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR):
+            raise _DamageError(f"{path.name} is a link or a directory") from None
+        raise ResourceError(
+            f"cannot read {path.name} ({error.strerror or error})",
+            at=str(path),
+            fix="mend the permissions or the disk; the run itself may be whole",
+        ) from error
+
+
+def _open_without_following(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _seal(record: Mapping[str, Any]) -> bytes:
@@ -159,16 +220,27 @@ def _unseal(data: bytes) -> dict[str, Any]:
         record = json.loads(data)
         del record["sha256"]
         whole = _seal(record) == data
+        version = record["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
         whole = False
     if not whole:
         raise _DamageError("its bytes are not those written")
-    if record["format"] != FORMAT:
+    if version != FORMAT:
         raise RunError(
-            f"checkpoint format {record['format']} is not supported (only {FORMAT} is)",
+            f"checkpoint format {version} is not supported (only {FORMAT} is)",
             fix="use the version of hugraph that wrote the run",
         )
+    if not (
+        _has_shape(record, _RECORD)
+        and _has_shape(record["file"], _FILE)
+        and _has_shape(record["best"], _FILE)
+    ):
+        raise _DamageError("it is not a commit record")
     return record
+
+
+def _has_shape(values: Mapping[str, Any], shape: Mapping[str, type]) -> bool:
+    return {key: type(value) for key, value in values.items()} == shape
 
 
 def _canonical(record: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge, Gt, Le
 
+from hugraph.checks import check_options
 from hugraph.errors import ResourceError
 
 
@@ -17,10 +18,16 @@ class EarlyStopping:
     Args:
         metric: Validation metric to raise, such as `recall@10`; its best epoch is kept.
         patience: Epochs in a row without a new best before the stage ends.
+
+    Raises:
+        ValueError: If a value is out of its range.
     """
 
     metric: str = "recall@10"
     patience: Annotated[int, Ge(1)] = 20
+
+    def __post_init__(self) -> None:
+        check_options(EarlyStopping, **vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +45,9 @@ class TrainConfig:
         clip_norm: Longest gradient of a step; a longer one is scaled down. None for no limit.
         precision: Arithmetic of the forward pass; bfloat16 by autocast, weights stay float32.
         device: Where to train; `auto` takes a GPU if torch sees one.
+
+    Raises:
+        ValueError: If a value is out of its range.
     """
 
     epochs: Annotated[int, Ge(1)] = 200
@@ -49,6 +59,9 @@ class TrainConfig:
     clip_norm: Annotated[float, Gt(0)] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        check_options(TrainConfig, **vars(self))
 
     def lr_at(self, epoch: int) -> float:
         """The learning rate of `epoch`, from 1 to `epochs`; it depends on nothing before."""

@@ -10,6 +10,7 @@ from annotated_types import Ge, MinLen
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hugraph.checks import check_options
 from hugraph.errors import DataError, SpecError, hint
 from hugraph.interfaces import Interactions, Scorer
 from hugraph.metrics import LIST_METRICS, METRICS, Hits, ListMetricName, MetricName
@@ -59,10 +60,12 @@ def evaluate(
             left out.
 
     Raises:
+        ValueError: If there is no cut-off, or it is not positive.
         SpecError: If a cut-off exceeds the number of items, or a metric is unknown.
         DataError: If no user has a relevant item.
         DivergedError: If a score is not finite.
     """
+    check_options(evaluate, k=k)
     known = (*METRICS, *LIST_METRICS)
     for name in metrics:
         if name not in known:
@@ -74,7 +77,9 @@ def evaluate(
             at="evaluate.k",
             fix=f"use cut-offs of at most {num_items}",
         )
-    users, num_relevant = (t.cpu().numpy() for t in relevant.users.unique(return_counts=True))
+    users, num_relevant = (
+        t.cpu().numpy() for t in relevant.users.long().unique(return_counts=True)
+    )
     if not len(users):
         raise DataError(
             "no user has an item to find, so there is nothing to evaluate",
@@ -107,5 +112,5 @@ def evaluate(
 def _hits(
     users: NDArray[np.int64], items: NDArray[np.int64], relevant: Interactions, num_items: int
 ) -> Hits:
-    wanted = (relevant.users * num_items + relevant.items).cpu().numpy()
+    wanted = (relevant.users.long() * num_items + relevant.items).cpu().numpy()
     return np.isin(users[:, None] * num_items + items, wanted) & (items >= 0)

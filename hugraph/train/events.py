@@ -4,9 +4,12 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,8 @@ class EventLog:
         """Adds one epoch. The first call drops events of this and later epochs from the display."""
         if self._failed:
             return
+        from torch.utils.tensorboard import SummaryWriter  # slow, and ranking needs none
+
         try:
             if self._writer is None:
                 self._writer = SummaryWriter(str(self._directory), purge_step=epoch)

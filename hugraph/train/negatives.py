@@ -14,7 +14,7 @@ class UnseenItems:
     search give one sample: nothing is drawn twice, however dense the history.
 
     Args:
-        users: `(num_interactions,)` user of each interaction.
+        users: `(num_interactions,)` user of each interaction, of any integer type.
         items: `(num_interactions,)` its item. Each pair occurs once.
         num_users: Users are in [0, num_users).
         num_items: Items are in [0, num_items).
@@ -29,6 +29,7 @@ class UnseenItems:
                 raise ValueError(
                     f"{name} indices must be in [0, {size}), got {values.min()} to {values.max()}"
                 )
+        users, items = users.astype(np.int64), items.astype(np.int64)  # so that no pair overflows
         pairs = np.sort(users * num_items + items)
         if (pairs[1:] == pairs[:-1]).any():
             raise ValueError(f"{(pairs[1:] == pairs[:-1]).sum()} user-item pairs occur twice")
@@ -48,6 +49,7 @@ class UnseenItems:
         """
         if (self.num_unseen[users] == 0).any():
             raise ValueError(f"{(self.num_unseen[users] == 0).sum()} users have seen every item")
+        users = users.astype(np.int64)
         rank = rng.integers(self.num_unseen[users])
         below = np.searchsorted(self._keys, users * self._stride + rank, side="right")
         return rank + below - self._starts[users]

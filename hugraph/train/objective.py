@@ -5,6 +5,7 @@ from typing import Annotated
 
 from annotated_types import Ge
 
+from hugraph.checks import check_options
 from hugraph.errors import SpecError, hint
 from hugraph.interfaces import Stage
 
@@ -17,6 +18,9 @@ class Objective:
         penalties: Weight $\lambda_p$ of each other term; terms not named have weight 0. A single
             number is the weight of every other term, as in HUIGN's published code.
 
+    Raises:
+        ValueError: If a weight is negative or not finite.
+
     Source:
         HUIGN, [Wei et al. 2021](https://arxiv.org/abs/2110.14925).
     """
@@ -27,6 +31,7 @@ class Objective:
         loss: str | Sequence[str] = "bpr",
         penalties: Mapping[str, Annotated[float, Ge(0)]] | Annotated[float, Ge(0)] = 1e-4,
     ) -> None:
+        check_options(Objective, loss=loss, penalties=penalties)
         self._losses = (loss,) if isinstance(loss, str) else tuple(loss)
         self._penalties = penalties
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from hugraph.errors import DivergedError
+from hugraph.errors import DivergedError, RunError
 from hugraph.interfaces import Batch, Stage
 
 
@@ -52,13 +52,10 @@ class StageOptimizer:
                     f"and returns {sorted(terms)}"
                 )
             loss = torch.stack([w * terms[name] for name, w in self._weights.items() if w]).sum()
-        values = {name: float(term.detach()) for name, term in terms.items()}
-        self._require_finite("loss", float(loss.detach()), values, lr)
-
         parameters = self._stage.parameters
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         norm = get_total_norm([g for g in gradients if g is not None])
-        self._require_finite("gradient", float(norm), values, lr)
+        values = self._finite(terms, loss, norm, lr)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         if self._clip_norm is not None:
@@ -78,7 +75,25 @@ class StageOptimizer:
         }
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Takes over the state that `tensors()` gave."""
+        """Takes over the state that `tensors()` gave.
+
+        Raises:
+            RunError: If it is that of other parameters.
+        """
+        given = {name: value.shape for name, value in tensors.items()}
+        fitting = {
+            f"{index}.{key}": torch.Size() if key == "step" else parameter.shape
+            for index, parameter in enumerate(self._stage.parameters)
+            for key in ("step", "exp_avg", "exp_avg_sq")
+            if f"{index}.step" in given  # a parameter without a gradient has none
+        }
+        if given != fitting:
+            different = sorted({name for name, _ in given.items() ^ fitting.items()})
+            raise RunError(
+                f"{len(different)} moments of the checkpoint do not fit stage "
+                f"{self._stage.name!r}: {', '.join(different[:5])}",
+                fix="use the spec and the dataset that the run was made with",
+            )
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             index, key = name.split(".")
@@ -87,12 +102,18 @@ class StageOptimizer:
             {"state": state, "param_groups": self._adam.state_dict()["param_groups"]}
         )
 
-    def _require_finite(
-        self, what: str, value: float, terms: Mapping[str, float], lr: float
-    ) -> None:
-        if not math.isfinite(value):
-            listed = ", ".join(f"{name} {term:.4g}" for name, term in terms.items())
-            raise DivergedError(
-                f"the {what} became {value} (lr {lr:g}; {listed})",
-                fix="lower train.lr, or set train.clip_norm",
-            )
+    def _finite(
+        self, terms: Mapping[str, Tensor], loss: Tensor, norm: Tensor, lr: float
+    ) -> dict[str, float]:
+        """The values of the terms, once loss and gradient are known to be finite."""
+        scalars = torch.stack([t.detach().double() for t in (*terms.values(), loss, norm)])
+        *numbers, loss_value, norm_value = scalars.tolist()  # waits for the device, once a step
+        values = dict(zip(terms, numbers, strict=True))
+        for what, value in (("loss", loss_value), ("gradient", norm_value)):
+            if not math.isfinite(value):
+                listed = ", ".join(f"{name} {term:.4g}" for name, term in values.items())
+                raise DivergedError(
+                    f"the {what} became {value} (lr {lr:g}; {listed})",
+                    fix="lower train.lr, or set train.clip_norm",
+                )
+        return values

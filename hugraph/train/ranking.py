@@ -35,7 +35,7 @@ def top_k(
 
     Args:
         scorer: Scores blocks of users.
-        users: `(n,)` int64; the ranking runs on their device.
+        users: `(n,)`; the ranking runs on their device.
         seen: Interactions never to be returned; those of other users are ignored.
         k: Length of a list; lists are no longer than `num_items`.
         num_items: How many items `scorer` ranks.
@@ -53,8 +53,9 @@ def top_k(
     k = min(k, num_items)
     if not len(users):
         return TopK(users.new_empty((0, k)), torch.empty((0, k), device=users.device))
-    owners, order = seen.users.to(users.device).sort(stable=True)
-    owned = seen.items.to(users.device)[order]
+    users = users.long()
+    owners, order = seen.users.to(users).sort(stable=True)
+    owned = seen.items.to(users)[order]
     buffer: Tensor | None = None
     blocks = []
     for block in users.split(max(1, BLOCK_BYTES // (4 * num_items))):
@@ -105,7 +106,7 @@ def _require_finite(scores: Tensor, users: Tensor) -> None:
         finite = scores.isfinite()
         row, item = (~finite).nonzero()[0].tolist()
         raise DivergedError(
-            f"{int((~finite).sum())} scores are not finite: user {int(users[row])}, "
-            f"item {item} has {float(scores[row, item])}",
+            f"{int((~finite).sum())} scores are not finite: that of user index {int(users[row])} "
+            f"and item index {item} is {float(scores[row, item])}",
             fix="train again with a lower learning rate, and look for extreme feature values",
         )

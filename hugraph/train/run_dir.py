@@ -5,10 +5,9 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
-
-import polars as pl
 
 from hugraph.errors import RunError
 from hugraph.train import atomic
@@ -20,6 +19,9 @@ from hugraph.train.lock import locked
 log = logging.getLogger(__name__)
 
 _LOCK = "lock"  # the first file of a run, so also its mark
+_BEFORE_RECORD = ("spec.yaml", "split.parquet")  # of a run that was stopped before it was begun
+_METRICS, _RESULT = "metrics.jsonl", "result.json"
+_CHECKPOINTS, _EVENTS = "checkpoints", "tensorboard"
 
 
 class RunDir:
@@ -44,27 +46,28 @@ class RunDir:
                 fix="give a directory that `hugraph fit` has made",
             )
         self.path = path
-        self.checkpoints = Checkpoints(path / "checkpoints")
-        self.events = EventLog(path / "tensorboard")
+        self.checkpoints = Checkpoints(path / _CHECKPOINTS)
+        self.events = EventLog(path / _EVENTS)
 
     @classmethod
     @contextmanager
     def create(cls, path: Path) -> "Iterator[RunDir]":
         """Makes and holds the directory of a new run; what is already there is never touched.
 
+        A directory that was made for a run and stopped before the run was begun counts as empty.
+
         Raises:
-            RunError: If `path` exists and is not empty.
+            RunError: If `path` exists and holds anything else.
             BusyError: If another process holds it.
             ResourceError: If it cannot be made.
         """
         if path.exists() and not path.is_dir():
             raise RunError(f"{path.name} is a file", at=str(path), fix="choose another --run")
-        if not (path / _LOCK).exists():
-            _require_empty(path)
+        _require_unbegun(path)
         atomic.make_directory(path)
         with locked(path / _LOCK):
             atomic.remove_temporaries(path)
-            _require_empty(path)
+            _require_unbegun(path)
             run = cls(path)
             try:
                 yield run
@@ -77,12 +80,19 @@ class RunDir:
         """Holds the directory of a run that was begun before.
 
         Raises:
-            RunError: If `path` is not the directory of a run.
+            RunError: If `path` is not the directory of a run, or holds links in place of its own.
             BusyError: If another process holds it.
         """
         run = cls(path)
+        for name in (_CHECKPOINTS, _EVENTS):
+            if (path / name).is_symlink():
+                raise RunError(
+                    f"{name} of the run is a link, which may lead anywhere",
+                    at=str(path / name),
+                    fix="put the directory itself in its place, or fit again in a new one",
+                )
         with locked(path / _LOCK):
-            for directory in (path, path / "checkpoints"):
+            for directory in (path, path / _CHECKPOINTS):
                 atomic.remove_temporaries(directory)
             try:
                 yield run
@@ -96,6 +106,10 @@ class RunDir:
     def write_text(self, name: str, text: str) -> None:
         """Writes the text file `name` whole, or not at all."""
         self.write(name, text.encode())
+
+    def remove(self, name: str) -> None:
+        """Deletes the file `name`, if the run has it."""
+        atomic.remove(self.path / name)
 
     def read_text(self, name: str) -> str:
         """The file `name`.
@@ -114,7 +128,7 @@ class RunDir:
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Writes `result.json`, the last file of a run."""
-        self.write_text("result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
+        self.write_text(_RESULT, json.dumps(result, indent=2, allow_nan=False) + "\n")
 
     def write_per_user(self, user_ids: Sequence[str], evaluation: Evaluation) -> None:
         """Writes `per_user.parquet`: a column `user`, then one for each metric.
@@ -123,6 +137,8 @@ class RunDir:
             user_ids: The raw ids of `evaluation.users`, aligned.
             evaluation: The scores.
         """
+        import polars as pl  # slow, and ranking needs none
+
         buffer = io.BytesIO()
         pl.DataFrame({"user": list(user_ids), **evaluation.per_user}).write_parquet(buffer)
         self.write("per_user.parquet", buffer.getvalue())
@@ -130,15 +146,45 @@ class RunDir:
     def append_metrics(self, row: Mapping[str, Any]) -> int:
         """Adds a line to `metrics.jsonl`; returns its size in bytes."""
         line = json.dumps(row, allow_nan=False) + "\n"
-        return atomic.append(self.path / "metrics.jsonl", line.encode())
+        return atomic.append(self.path / _METRICS, line.encode())
 
     def cut_metrics(self, size: int) -> None:
-        """Drops the lines of `metrics.jsonl` that were never committed."""
-        atomic.cut(self.path / "metrics.jsonl", size)
+        """Drops the lines of `metrics.jsonl` that were never committed.
+
+        Raises:
+            ResourceError: If the system refuses, or the file is a link.
+        """
+        atomic.cut(self.path / _METRICS, size)
+
+    def require_not_begun(self) -> None:
+        """Makes sure that no epoch was ever committed, where no checkpoint is found.
+
+        A run that died in its first commit has one line of metrics, and is begun again.
+
+        Raises:
+            RunError: If there are traces of a later one.
+        """
+        metrics, found = self.path / _METRICS, []
+        if (self.path / _RESULT).exists():
+            found.append(_RESULT)
+        if metrics.is_file():
+            with metrics.open("rb") as lines:
+                if len(list(islice(lines, 2))) == 2:
+                    found.append(_METRICS)
+        if found:
+            raise RunError(
+                f"the run has {' and '.join(found)}, but its checkpoints are lost",
+                at=str(self.path / _CHECKPOINTS),
+                fix="restore the directory from a copy, or fit again in a new run directory",
+            )
 
 
-def _require_empty(path: Path) -> None:
-    if path.exists() and (found := sorted(p.name for p in path.iterdir() if p.name != _LOCK)):
+def _require_unbegun(path: Path) -> None:
+    if not path.exists():
+        return
+    found = sorted(entry.name for entry in path.iterdir())
+    unbegun = {_LOCK, *_BEFORE_RECORD} if _LOCK in found else set()
+    if not set(found) <= unbegun:
         raise RunError(
             f"the run directory already holds {len(found)} files ({', '.join(found[:3])}, …)",
             at=str(path),

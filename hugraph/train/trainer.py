@@ -5,12 +5,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from typing import NamedTuple, cast
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Annotated, Any, NamedTuple, cast
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
+from hugraph.checks import check_options
 from hugraph.errors import DivergedError, RunError, SpecError, hint
 from hugraph.interfaces import Interactions, Recommender, Scorer, Stage
 from hugraph.seed import deterministic, seed_torch
@@ -24,6 +26,7 @@ from hugraph.train.signals import stop_at_safe_moments
 
 Validate = Callable[[Scorer], Mapping[str, float]]
 Weights = dict[str, Tensor]
+_Count = Annotated[int, Ge(0)]
 
 
 class BatchDone(NamedTuple):
@@ -74,13 +77,35 @@ class Fitted:
 class _Position:
     """Where training stands between two epochs; with the tensors, all that a resumption needs."""
 
-    stage: int = 0
-    stage_start: int = 0  # epochs done when the stage began
-    epoch: int = 0  # epochs done
-    best_epoch: int = 0
+    stage: _Count = 0
+    stage_start: _Count = 0  # epochs done when the stage began
+    epoch: _Count = 0  # epochs done
+    best_epoch: _Count = 0
     best_validation: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
-    metrics_bytes: int = 0  # committed size of metrics.jsonl
+    metrics_bytes: _Count = 0  # committed size of metrics.jsonl
+
+    @classmethod
+    def read(cls, state: Mapping[str, Any], num_stages: int) -> "_Position":
+        """A position out of a checkpoint, which may come from anywhere."""
+        try:
+            if state.keys() != {f.name for f in fields(cls)}:
+                raise ValueError(f"its keys are {', '.join(sorted(state)) or 'none'}")
+            check_options(cls, **state)
+            position = cls(**state)
+            if position.stage >= max(num_stages, 1):
+                raise ValueError(f"stage is {position.stage}, of {num_stages} stages")
+        except ValueError as error:
+            raise RunError(
+                f"the training state of the checkpoint cannot be used: {error}",
+                fix="use the version of hugraph and the spec that the run was made with",
+            ) from error
+        return position
+
+    def is_the_end(self, num_stages: int, config: TrainConfig) -> bool:
+        if not num_stages:
+            return bool(self.best_validation)
+        return self.stage == num_stages - 1 and self.stage_is_over(config)
 
     def stage_is_over(self, config: TrainConfig) -> bool:
         return (
@@ -98,12 +123,6 @@ class _Position:
         )
 
     def is_gain(self, validation: Mapping[str, float], metric: str) -> bool:
-        if metric not in validation:
-            raise SpecError(
-                f"validation has no metric {metric!r}{hint(metric, validation)}",
-                at="train.early_stopping.metric",
-                fix="evaluate it, or stop by one that is evaluated",
-            )
         return validation[metric] > self.best_validation.get(metric, -math.inf)
 
 
@@ -124,11 +143,13 @@ def fit(
     begins. Every random number is a function of seed, stage and epoch. So a run that goes on from
     its last committed epoch, wherever it was stopped, ends with the same weights bit for bit, on
     the same machine. After SIGINT or SIGTERM the current step is finished, then `Stopped` raised.
+    The caller's own random numbers stay as they were.
 
     Args:
         model: A `torch.nn.Module` with a side of training; moved to the device of `config`.
         train: Training interactions.
-        validate: Measures a scorer on held-out data; higher is better.
+        validate: Measures a scorer on held-out data; higher is better. Called once before the
+            first step too, so that a wrong name of the early-stopping metric costs no epoch.
         seed: The run's seed.
         config: How to train.
         objective: What to minimise.
@@ -140,17 +161,18 @@ def fit(
         DivergedError: If a loss, gradient, score or metric is not finite; the model keeps the
             weights it had before.
         SpecError: If `objective` or the early-stopping metric does not fit the model.
-        RunError: If the checkpoint of `run` is damaged or belongs to another model.
+        RunError: If the checkpoint of `run` is damaged or lost, or belongs to another model.
         ResourceError: If the disk is full; the last committed epoch is safe.
         Stopped: After a signal.
     """
-    with _determinism(), stop_at_safe_moments() as check_stop:
+    config = config or TrainConfig()
+    with _determinism(config.torch_device()), stop_at_safe_moments() as check_stop:
         fitting = _Fitting(
             model,
             train,
             validate,
             seed=seed,
-            config=config or TrainConfig(),
+            config=config,
             objective=objective or Objective(),
             run=run,
             report=on_progress or (lambda event: None),
@@ -169,11 +191,11 @@ def restore_best(model: Recommender, run: RunDir) -> None:
     Raises:
         RunError: If there is no checkpoint, it is damaged, or belongs to another model.
     """
-    if (saved := run.checkpoints.load()) is None:
+    if (best := run.checkpoints.load_best()) is None:
         raise RunError(
             "the run has no checkpoint yet", at=str(run.path), fix="let it fit, or resume it"
         )
-    _load_weights(cast(nn.Module, model), _part(saved.best, "model/"))
+    _load_weights(cast(nn.Module, model), _part(best, "model/"))
 
 
 class _Fitting:
@@ -211,13 +233,18 @@ class _Fitting:
         self._best = _copy_weights(self._module)
         self._moments: Weights = {}  # of Adam, where a stage goes on that was begun before
         if run is not None:
-            atomic.require_space(run.path, _space_for_checkpoints(self._module, self._stages))
-            if (saved := run.checkpoints.load()) is not None:
-                self._position = _Position(**saved.state)
+            if (saved := run.checkpoints.load()) is None:
+                run.require_not_begun()
+            else:
+                self._position = _Position.read(saved.state, len(self._stages))
                 self._best = _part(saved.best, "model/")
                 self._moments = _part(saved.tensors, "adam/")
                 _load_weights(self._module, _part(saved.tensors, "model/"))
             run.cut_metrics(self._position.metrics_bytes)
+            if not self._position.is_the_end(len(self._stages), config):
+                one = _checkpoint_bytes(self._module, self._stages)
+                # Four may be kept, and one is being written.
+                atomic.require_space(run.path, max(one, 5 * one - run.checkpoints.occupied()))
 
     def to_the_end(self) -> Fitted:
         if not self._stages and not self._position.best_validation:
@@ -225,6 +252,9 @@ class _Fitting:
                 self._position, best_validation=self._validated(self._model.scorer)
             )
             self._save(None, best=True)
+        if self._stages and not self._position.epoch:
+            with _located("validation before the first step"):
+                self._validated(self._stages[0].scorer or self._model.scorer)
         for index in range(self._position.stage, len(self._stages)):
             self._train_stage(index)
         self._module.eval()
@@ -310,6 +340,13 @@ class _Fitting:
         with torch.no_grad():
             scorer = make_scorer()
             metrics = {name: float(v) for name, v in self._validate(scorer_that_stops).items()}
+        metric = self._config.early_stopping.metric
+        if metric not in metrics:
+            raise SpecError(
+                f"validation has no metric {metric!r}{hint(metric, metrics)}",
+                at="train.early_stopping.metric",
+                fix="evaluate it, or stop by one that is evaluated",
+            )
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise DivergedError(f"{name} is {value}", fix="lower train.lr")
@@ -334,7 +371,8 @@ class _Fitting:
             **{f"terms/{name}": value for name, value in done.terms.items()},
             **{f"validation/{name}": value for name, value in done.validation.items()},
         }
-        histograms = {f"model/{name}": v for name, v in self._model.histograms().items()}
+        with torch.no_grad():
+            histograms = {f"model/{name}": v for name, v in self._model.histograms().items()}
         self._run.events.write(done.epoch, scalars, histograms)
 
     def _save(self, optimizer: StageOptimizer | None, *, best: bool) -> None:
@@ -347,14 +385,20 @@ class _Fitting:
 
 
 @contextmanager
-def _determinism() -> Iterator[None]:
+def _determinism(device: torch.device) -> Iterator[None]:
+    """Holds torch's settings and generators for training, and gives them back as they were."""
     enabled = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    deterministic()
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    seeds_gpus = device.type == "cuda" or torch.cuda.is_initialized()
+    gpus = range(torch.cuda.device_count()) if seeds_gpus else ()
+    with torch.random.fork_rng(gpus):
+        deterministic()
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+            torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -390,8 +434,7 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> Weights:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def _space_for_checkpoints(module: nn.Module, stages: Sequence[Stage]) -> int:
-    """Bytes of the four checkpoints that a run may keep and the one being written."""
+def _checkpoint_bytes(module: nn.Module, stages: Sequence[Stage]) -> int:
     weights = sum(t.nbytes for t in module.state_dict().values())
     moments = max((2 * sum(p.nbytes for p in s.parameters) for s in stages), default=0)
-    return 5 * (weights + moments)
+    return weights + moments

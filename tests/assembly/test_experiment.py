@@ -84,6 +84,7 @@ def test_a_model_that_asks_for_something_unknown_is_refused(prepare):
     [
         ("model.levels=[61,2]", SpecError, "61 intents for 60 items"),
         ("model.modalities=[visual,smell]", SpecError, "no modality 'smell'"),
+        ("evaluate.k=[10,61]", SpecError, "lists of 61 are asked for, but there are 60 items"),
         ("graph.min_common_users=80", DataError, "0 edges at threshold 80"),
         ("data.levels=[2,4]", SpecError, r"planted: levels must descend.*\[2, 4\]"),
     ],

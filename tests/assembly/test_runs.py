@@ -17,7 +17,7 @@ def fitted(tmp_path, name="run", overrides=(), on_progress=None):
     experiment = Experiment.prepare(SCHEMA.resolve(write_small_spec(tmp_path), overrides))
     with RunDir.create(tmp_path / name) as run:
         runs.begin(experiment, run)
-        result = runs.finish(experiment, run, on_progress)
+        result = runs.finish(experiment, experiment.build_model(), run, on_progress)
     return experiment, tmp_path / name, result
 
 
@@ -64,7 +64,8 @@ def test_a_run_stopped_after_an_epoch_goes_on_to_the_same_result(tmp_path, model
     with pytest.raises(KeyboardInterrupt):
         fitted(tmp_path, "stopped", MODELS[model], stop)
     with RunDir.resume(tmp_path / "stopped") as run:
-        resumed = runs.finish(runs.reopen(run.path), run)
+        experiment = runs.reopen(run.path)
+        resumed = runs.finish(experiment, experiment.build_model(), run)
     assert {**resumed, "seconds": 0} == {**result, "seconds": 0}
     for name in ("metrics.jsonl", "per_user.parquet", "spec.yaml", "split.parquet"):
         assert (run.path / name).read_bytes() == (whole / name).read_bytes()
@@ -74,7 +75,8 @@ def test_more_epochs_are_what_they_would_have_been(tmp_path):
     _, whole, result = fitted(tmp_path, "whole", ["train.epochs=5"])
     _, short, _ = fitted(tmp_path, "short")
     with RunDir.resume(short) as run:
-        longer = runs.finish(runs.reopen(short, overrides=["train.epochs=5"]), run)
+        experiment = runs.reopen(short, overrides=["train.epochs=5"])
+        longer = runs.finish(experiment, experiment.build_model(), run)
     assert longer["test"] == result["test"]
     assert (short / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
 
@@ -117,6 +119,7 @@ def test_changed_data_are_refused_with_file_and_hashes(tmp_path):
         ("run.json", "{", "run.json is damaged"),
         ("run.json", '{"format": 1}', "run.json is damaged"),
         ("run.json", '{"format": 99}', "format 99"),
+        ("run.json", "[1]", "run.json is damaged"),
         ("spec.yaml", "version: 1", "spec.yaml cannot be used"),
         ("split.parquet", "PAR1", "split"),
     ],
@@ -141,4 +144,52 @@ def test_the_split_of_another_seed_is_not_taken_for_this_one(tmp_path):
     _, other, _ = fitted(tmp_path, "other", ["seed=4"])
     shutil.copy(other / "split.parquet", path / "split.parquet")
     with pytest.raises(RunError, match="not the one this run was fitted on"):
+        runs.reopen(path)
+
+
+def test_data_that_moved_are_asked_for(tmp_path):
+    _, path, _ = fitted(tmp_path, overrides=on_disk(tmp_path))
+    shutil.move(tmp_path / "data", tmp_path / "gone")
+    with pytest.raises(RunError, match="--data"):
+        runs.reopen(path)
+
+
+def test_drawn_data_have_no_directory(tmp_path):
+    _, path, _ = fitted(tmp_path)
+    with pytest.raises(RunError, match="drawn by planted"):
+        runs.reopen(path, data=str(tmp_path))
+
+
+def test_a_falling_learning_rate_fixes_the_number_of_epochs(tmp_path):
+    _, path, _ = fitted(tmp_path, overrides=["train.lr_schedule=cosine"])
+    with pytest.raises(RunError, match=r"train\.epochs cannot change.*cosine"):
+        runs.reopen(path, overrides=["train.epochs=9"])
+
+
+def test_going_on_with_more_epochs_is_recorded_and_takes_the_result_back(tmp_path):
+    _, path, _ = fitted(tmp_path)
+    with RunDir.resume(path) as run:
+        runs.go_on(runs.reopen(path), run)
+        assert (path / "result.json").exists()
+        runs.go_on(runs.reopen(path, overrides=["train.epochs=9"]), run)
+    assert not (path / "result.json").exists()
+    assert runs.reopen(path).spec.train.epochs == 9
+
+
+def test_another_environment_is_noted_when_going_on(tmp_path, caplog):
+    _, path, _ = fitted(tmp_path)
+    record = json.loads((path / "run.json").read_text())
+    record["environment"]["torch"] = "1.0"
+    (path / "run.json").write_text(json.dumps(record))
+    with RunDir.resume(path) as run:
+        runs.go_on(runs.reopen(path), run)
+    assert "begun with torch 1.0, now it is" in caplog.text
+
+
+def test_data_numbered_in_another_way_are_refused(tmp_path):
+    _, path, _ = fitted(tmp_path, overrides=on_disk(tmp_path))
+    record = json.loads((path / "run.json").read_text())
+    record["data"]["numbering"] = "0" * 64
+    (path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(RunError, match="numbered in another way"):
         runs.reopen(path)

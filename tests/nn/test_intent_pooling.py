@@ -51,5 +51,12 @@ def test_the_total_weight_survives_and_every_form_of_adjacency_agrees(data, weig
 
 
 def test_no_intent_is_refused():
-    with pytest.raises(ValueError, match="at least 1, got 3 and 0"):
+    with pytest.raises(ValueError, match=r"num_supernodes must be .*0"):
         IntentPooling(3, 0)
+    with pytest.raises(ValueError, match=r"next_features must be .*'nope'"):
+        IntentPooling(3, 2, next_features="nope")
+
+
+def test_features_of_other_nodes_are_refused():
+    with pytest.raises(ValueError, match="has 4 nodes for 5 feature rows"):
+        IntentPooling(3, 2)(torch.ones(5, 3), PATH.float())

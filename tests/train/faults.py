@@ -2,7 +2,7 @@
 
 import os
 
-CALLS = ("open", "write", "fsync", "replace", "unlink", "truncate", "makedirs")
+CALLS = ("open", "write", "fsync", "replace", "unlink", "ftruncate", "makedirs")
 
 
 class Crash(BaseException):

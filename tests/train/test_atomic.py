@@ -43,7 +43,8 @@ def test_an_error_at_any_call_is_reported_and_leaves_no_temporary_file(tmp_path,
             patch.setattr(atomic, "os", FailingOs(n, code))
             atomic.write(path, b"x" * 200_000)
         assert caught.value.exit_code == 7
-        assert os.strerror(code) in caught.value.what and "need 0.2 MB, " in caught.value.what
+        assert os.strerror(code) in caught.value.what
+        assert ("need 0.2 MB, " in caught.value.what) == (n < 5)
         assert path.read_bytes() == (b"old" if n < 5 else b"x" * 200_000)
         assert os.listdir(tmp_path) == ["a"]
 
@@ -71,6 +72,16 @@ def test_a_link_in_place_of_the_log_is_not_followed(tmp_path):
     with pytest.raises(ResourceError, match="cannot write log"):
         atomic.append(tmp_path / "log", b"x")
     assert not (tmp_path / "elsewhere").exists()
+    (tmp_path / "elsewhere").write_bytes(b"mine")
+    with pytest.raises(ResourceError, match="cannot write log"):
+        atomic.cut(tmp_path / "log", 0)
+    assert (tmp_path / "elsewhere").read_bytes() == b"mine"
+
+
+def test_a_pipe_in_place_of_the_log_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "log")
+    with pytest.raises(ResourceError, match="cannot write log"):
+        atomic.cut(tmp_path / "log", 0)
 
 
 def test_too_little_space_is_refused_with_both_sizes(tmp_path):

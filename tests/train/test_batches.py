@@ -64,3 +64,11 @@ def test_nothing_to_train_on_is_an_error_that_names_what_is_missing():
     made = batches([(0, 0), (0, 1)], num_users=1, num_items=2)
     with pytest.raises(DataError, match="there are no triples to train on"):
         made.epoch("triples", 0, 1)
+
+
+def test_int32_interactions_give_the_same_int64_batches():
+    users, items = torch.tensor(PAIRS, dtype=torch.int32).T
+    narrow = Batches(Interactions(users, items), 6, 5, batch_size=3, seed=7)
+    epoch = narrow.epoch("triples", 0, 1)
+    assert flat(epoch) == flat(batches().epoch("triples", 0, 1))
+    assert {column.dtype for batch in epoch for column in batch} == {torch.int64}

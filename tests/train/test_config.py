@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hugraph.errors import ResourceError
-from hugraph.train.config import TrainConfig
+from hugraph.train.config import EarlyStopping, TrainConfig
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,29 @@ def test_a_gpu_that_is_not_there_is_a_resource_error(monkeypatch):
     with pytest.raises(ResourceError, match="torch sees no CUDA device"):
         TrainConfig(device="cuda").torch_device()
     assert TrainConfig(device="auto").torch_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"lr": -1.0},
+        {"lr": math.nan},
+        {"lr_schedule": "cosin"},
+        {"final_lr": 2.0},
+        {"early_stopping": {"patience": 3}},
+        {"clip_norm": 0.0},
+        {"precision": "bf16"},
+        {"device": "cuda:1"},
+    ],
+)
+def test_an_option_out_of_its_range_is_refused_by_name(option):
+    (name,) = option
+    with pytest.raises(ValueError, match=f"^{name} must be "):
+        TrainConfig(**option)
+
+
+def test_patience_is_at_least_one_epoch():
+    with pytest.raises(ValueError, match=r"^patience must be >= 1, got 0$"):
+        EarlyStopping(patience=0)

@@ -6,6 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from hugraph.errors import DataError, DivergedError, SpecError
+from hugraph.interfaces import Interactions
 from hugraph.metrics import LIST_METRICS, METRICS
 from hugraph.train.evaluator import evaluate
 from tests.test_metrics import naive
@@ -96,3 +97,25 @@ def test_nothing_to_find_is_an_error_not_a_nan():
 def test_scores_that_are_nan_end_the_evaluation():
     with pytest.raises(DivergedError, match="not finite"):
         evaluate(Table(torch.full((3, 4), math.nan)), RELEVANT, SEEN, POPULARITY, k=[1])
+
+
+def test_int32_interactions_of_many_users_and_items_do_not_overflow():
+    num_items = 70_000
+    relevant = Interactions(*(column.int() for column in interactions([(30_678, 61_184)])))
+    scores = torch.zeros(num_items).index_fill(0, torch.tensor([61_184]), 1.0)
+    assert 30_678 * num_items < 2**31 < 30_678 * num_items + 61_184
+    result = evaluate(
+        lambda users: scores.expand(len(users), -1),
+        relevant,
+        NOTHING,
+        torch.zeros(num_items, dtype=torch.int64),
+        metrics=["recall"],
+        k=[1],
+    )
+    assert result.metrics == {"recall@1": 1.0} and result.users.dtype == np.int64
+
+
+@pytest.mark.parametrize("k", [[], [0], [1.5]])
+def test_a_cut_off_that_is_no_length_is_refused(k):
+    with pytest.raises(ValueError, match=r"^k must be "):
+        evaluate(Table(SCORES), RELEVANT, SEEN, POPULARITY, k=k)

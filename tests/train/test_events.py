@@ -3,7 +3,6 @@ import logging
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from hugraph.train import events
 from hugraph.train.events import EventLog
 
 
@@ -38,7 +37,7 @@ def test_a_disk_that_refuses_events_is_reported_once(tmp_path, monkeypatch, capl
         def __init__(self, *args, **kwargs):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(events, "SummaryWriter", Refusing)
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter", Refusing)
     log = EventLog(tmp_path)
     with caplog.at_level(logging.WARNING):
         log.write(1, {"a": 1.0}, {})

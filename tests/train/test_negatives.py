@@ -64,3 +64,12 @@ def test_a_user_who_has_seen_everything_is_refused_not_looped_over():
 def test_pairs_that_would_give_wrong_draws_are_refused(users, items, message):
     with pytest.raises(ValueError, match=message):
         UnseenItems(np.array(users), np.array(items), 2, 3)
+
+
+def test_int32_pairs_of_many_users_and_items_do_not_overflow():
+    num_users = num_items = 70_000  # the last pair is beyond 2**32
+    users = np.array([0, num_users - 1], dtype=np.int32)
+    items = np.array([0, num_items - 1], dtype=np.int32)
+    drawn = UnseenItems(users, items, num_users, num_items).draw(users, RNG(0))
+    expected = UnseenItems(users.astype(int), items.astype(int), num_users, num_items)
+    assert drawn.tolist() == expected.draw(users.astype(int), RNG(0)).tolist()

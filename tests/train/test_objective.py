@@ -54,3 +54,9 @@ def test_all_wrong_names_are_reported_at_once():
 def test_a_stage_without_a_loss_is_an_error_naming_the_stage_and_its_terms():
     with pytest.raises(SpecError, match=r"stage 'regress' has no loss \(its terms: error\)"):
         Objective(loss="bpr").weights([TRAIN, stage("regress", "error")])
+
+
+@pytest.mark.parametrize("penalties", [-5.0, float("nan"), {"l2": -1.0}, "l2"])
+def test_a_penalty_that_is_no_weight_is_refused(penalties):
+    with pytest.raises(ValueError, match=r"^penalties must be "):
+        Objective(penalties=penalties)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from hugraph.errors import DivergedError
+from hugraph.errors import DivergedError, RunError
 from hugraph.interfaces import Stage, Triples
 from hugraph.train.optimizer import StageOptimizer
 from tests.train.recommenders import DotProductModel
@@ -149,3 +149,30 @@ def test_terms_that_were_not_announced_are_refused():
         ValueError, match=r"announces the terms \['bpr'\] and returns \['bpr', 'l2'\]"
     ):
         StageOptimizer(model.stages()[0], {"bpr": 1.0}).step(BATCH, 0.1)
+
+
+def test_a_step_asks_the_device_for_its_numbers_once(monkeypatch):
+    asked = []
+    for name in ("item", "tolist", "__float__", "__bool__"):
+        real = getattr(torch.Tensor, name)
+        record = lambda self, *args, real=real, name=name: (asked.append(name), real(self))[1]
+        monkeypatch.setattr(torch.Tensor, name, record)
+    model = DotProductModel(2, 4, dropout=0.0)
+    StageOptimizer(model.stages()[0], {"bpr": 1.0, "l2": 0.1}, clip_norm=1.0).step(BATCH, 0.1)
+    assert asked == ["tolist"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"foo": torch.zeros(2)},
+        {"0.step": torch.tensor(1.0)},
+        {"0.step": torch.tensor(1.0), "0.exp_avg": torch.zeros(1), "0.exp_avg_sq": torch.zeros(1)},
+        {"9.step": torch.tensor(1.0)},
+    ],
+)
+def test_moments_of_other_parameters_are_refused(wrong):
+    model = DotProductModel(2, 4)
+    optimizer = StageOptimizer(model.stages()[0], {"bpr": 1.0, "l2": 0.1})
+    with pytest.raises(RunError, match="moments of the checkpoint do not fit stage 'train'"):
+        optimizer.load(wrong)

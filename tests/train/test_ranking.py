@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given
@@ -95,7 +98,7 @@ def test_the_scorers_own_tensor_is_left_as_it_was():
 def test_a_score_that_is_not_finite_is_never_ranked(value):
     scores = torch.zeros(3, 4)
     scores[2, 1] = value
-    with pytest.raises(DivergedError, match=f"1 scores are not finite: user 2, item 1 has {value}"):
+    with pytest.raises(DivergedError, match=f"of user index 2 and item index 1 is {value}"):
         top_k(Table(scores), torch.arange(3), NOTHING, 2, 4)
 
 
@@ -110,3 +113,18 @@ def test_no_users_give_no_lists():
     assert top_k(
         Table([[1.0, 2.0]]), torch.tensor([], dtype=torch.int64), NOTHING, 1, 2
     ).items.shape == (0, 1)
+
+
+def test_int32_interactions_are_ranked_like_int64_ones():
+    seen = Interactions(torch.tensor([1], dtype=torch.int32), torch.tensor([0], dtype=torch.int32))
+    lists = top_k(Table([[0.0, 1.0], [2.0, 1.0]]), torch.arange(2), seen, 1, 2)
+    assert lists.items.tolist() == [[1], [1]] and lists.items.dtype == torch.int64
+
+
+def test_ranking_loads_neither_tensorboard_nor_polars():
+    program = "import hugraph.train.ranking, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "hugraph.train.ranking" in loaded
+    assert {"tensorboard", "polars"}.isdisjoint(loaded)

@@ -26,6 +26,14 @@ def test_a_new_run_keeps_what_is_written_to_it(tmp_path):
     assert again.read_text("metrics.jsonl") == '{"epoch": 1}\n'
 
 
+def test_a_file_of_a_run_is_taken_back_whether_or_not_it_is_there(tmp_path):
+    with RunDir.create(tmp_path / "run") as run:
+        run.write_result({})
+        run.remove("result.json")
+        run.remove("result.json")
+    assert os.listdir(tmp_path / "run") == ["lock"]
+
+
 def test_per_user_scores_carry_raw_ids(tmp_path):
     scores = Evaluation({"recall@1": 0.5}, np.array([4, 9]), {"recall@1": np.array([0.0, 1.0])})
     with RunDir.create(tmp_path / "run") as run:
@@ -46,7 +54,7 @@ def test_a_directory_that_holds_something_is_never_touched(tmp_path, name):
 
 def test_a_finished_run_is_not_begun_again(tmp_path):
     with RunDir.create(tmp_path / "run") as run:
-        run.write_text("spec.yaml", "version: 1\n")
+        run.write_text("run.json", "{}")
     before = contents(tmp_path)
     with pytest.raises(RunError, match="already holds"):
         RunDir.create(tmp_path / "run").__enter__()
@@ -93,6 +101,18 @@ def test_resuming_removes_what_dead_writers_left(tmp_path):
         assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
+@pytest.mark.parametrize("name", ["checkpoints", "tensorboard"])
+def test_a_run_with_a_link_in_place_of_a_directory_is_not_resumed(tmp_path, name):
+    with RunDir.create(tmp_path / "run"):
+        pass
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / ".tmp-0123").write_text("not a run's")
+    (tmp_path / "run" / name).symlink_to(tmp_path / "mine")
+    with pytest.raises(RunError, match=f"{name} of the run is a link"):
+        RunDir.resume(tmp_path / "run").__enter__()
+    assert os.listdir(tmp_path / "mine") == [".tmp-0123"]
+
+
 @pytest.mark.parametrize(
     "make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.touch()]
 )
@@ -118,3 +138,14 @@ def test_a_parent_that_is_no_directory_is_a_resource_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ResourceError, match="cannot write"):
         RunDir.create(tmp_path / "file" / "run").__enter__()
+
+
+def test_a_run_stopped_before_it_was_begun_can_be_begun(tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(ResourceError), RunDir.create(path) as run:
+        run.write_text("spec.yaml", "version: 1")
+        raise ResourceError("no space")
+    with RunDir.create(path) as run:
+        run.write_text("run.json", "{}")
+    with pytest.raises(RunError, match="already holds"), RunDir.create(path):
+        pass

@@ -3,6 +3,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -11,7 +12,8 @@ from torch.testing import assert_close
 
 from hugraph.errors import DivergedError, ResourceError, RunError, SpecError
 from hugraph.interfaces import Stage
-from hugraph.train import atomic, events
+from hugraph.train import atomic
+from hugraph.train.checkpoint import _seal
 from hugraph.train.config import EarlyStopping, TrainConfig
 from hugraph.train.objective import Objective
 from hugraph.train.run_dir import RunDir
@@ -99,7 +101,7 @@ def test_the_weights_at_the_end_are_those_of_the_best_epoch():
         if isinstance(event, EpochDone):
             weights[event.epoch] = model.users.weight.detach().clone()
 
-    scores = iter([0.1, 0.5, 0.3, 0.5, 0.2])
+    scores = iter([0.9, 0.1, 0.5, 0.3, 0.5, 0.2])  # the first is that of no epoch
     fitted = start(model, on_progress=remember, validate=lambda scorer: {"recall@1": next(scores)})
     assert (fitted.best_epoch, fitted.epochs, fitted.validation) == (2, 5, {"recall@1": 0.5})
     assert_close(model.users.weight.detach(), weights[2], rtol=0, atol=0)
@@ -108,14 +110,14 @@ def test_the_weights_at_the_end_are_those_of_the_best_epoch():
 
 def test_training_stops_after_patience_epochs_without_a_gain():
     config = TrainConfig(epochs=50, early_stopping=EarlyStopping(metric="recall@1", patience=3))
-    scores = iter([0.1, 0.2, 0.2, 0.3, *[0.3] * 46])
+    scores = iter([0.9, 0.1, 0.2, 0.2, 0.3, *[0.3] * 46])
     fitted = start(dot_product(), config, validate=lambda scorer: {"recall@1": next(scores)})
     assert (fitted.best_epoch, fitted.epochs) == (4, 7)
 
 
 def test_each_stage_starts_from_the_best_weights_of_the_one_before():
     model, at_start = two_stage(), {}
-    scores = iter([0.1, 0.9, 0.2, 0.1, 0.2])
+    scores = iter([0.9, 0.1, 0.9, 0.2, 0.1, 0.2])
     config = TrainConfig(epochs=3, batch_size=32, early_stopping=EarlyStopping(metric="recall@1"))
 
     def watch(event):
@@ -313,14 +315,32 @@ def test_divergence_says_where_and_keeps_the_weights_before_the_step(tmp_path):
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_validation_metric_that_is_not_finite_ends_training(value):
     with pytest.raises(DivergedError, match="recall@1 is") as caught:
-        start(dot_product(), validate=lambda scorer: {"recall@1": value})
-    assert caught.value.at == "validation after epoch 1"
+        scores = iter([0.1, 0.1, value])
+        start(dot_product(), validate=lambda scorer: {"recall@1": next(scores)})
+    assert caught.value.at == "validation after epoch 2"
 
 
-def test_an_early_stopping_metric_that_is_not_measured_is_named_with_those_that_are():
+@pytest.mark.parametrize("make", [dot_product, lambda: PopularityModel(POPULARITY, NUM_USERS)])
+def test_an_early_stopping_metric_that_is_not_measured_is_named_before_the_first_step(make):
     config = TrainConfig(early_stopping=EarlyStopping(metric="recal@1"))
     with pytest.raises(SpecError, match="no metric 'recal@1'; did you mean 'recall@1'"):
-        start(dot_product(), config)
+        start(make(), config, on_progress=lambda event: pytest.fail("trained"))
+
+
+def test_a_run_that_goes_on_is_not_validated_before_its_first_step(tmp_path):
+    config = TrainConfig(epochs=1, early_stopping=STOP_BY)
+    with RunDir.create(tmp_path / "run") as run:
+        start(dot_product(), config, run=run)
+    seen = []
+
+    def counting(scorer):
+        seen.append("validation")
+        return validate(scorer)
+
+    with RunDir.resume(tmp_path / "run") as run:
+        config = replace(config, epochs=2)
+        start(dot_product(), config, run=run, on_progress=seen.append, validate=counting)
+    assert isinstance(seen[0], BatchDone) and seen.count("validation") == 1
 
 
 def test_a_checkpoint_of_another_model_is_refused_with_the_tensors_that_differ(tmp_path):
@@ -331,6 +351,67 @@ def test_a_checkpoint_of_another_model_is_refused_with_the_tensors_that_differ(t
         restore_best(wider, RunDir(tmp_path / "run"))
     with RunDir.resume(tmp_path / "run") as run, pytest.raises(RunError, match="2 tensors"):
         start(wider, run=run)
+
+
+def tampered(path, **changes):
+    """Gives the record of a run another training state, sealed as a forger would."""
+    state = path / "checkpoints" / "state.json"
+    record = json.loads(state.read_bytes())
+    del record["sha256"]
+    record["state"] |= changes
+    state.write_bytes(_seal(record))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"more": 1}, "its keys are best_epoch, .*, more, "),
+        ({"epoch": "two"}, "epoch must be an integer, got 'two'"),
+        ({"metrics_bytes": -1}, "metrics_bytes must be >= 0, got -1"),
+        ({"best_validation": [1]}, r"best_validation must be a mapping, got \[1\]"),
+        ({"stage": 1}, "stage is 1, of 1 stages"),
+    ],
+)
+def test_a_training_state_that_fit_never_wrote_is_refused(tmp_path, change, message):
+    with RunDir.create(tmp_path / "run") as run:
+        start(dot_product(), run=run)
+    tampered(tmp_path / "run", **change)
+    with RunDir.resume(tmp_path / "run") as run, pytest.raises(RunError, match=message):
+        start(dot_product(), run=run)
+
+
+@pytest.mark.parametrize("left", ["metrics.jsonl", "result.json", "epoch-*"])
+def test_a_run_whose_records_are_lost_is_never_begun_again(tmp_path, left):
+    path = tmp_path / "run"
+    with RunDir.create(path) as run:
+        start(dot_product(), run=run)
+        run.write_result({})
+    before = (path / "metrics.jsonl").read_bytes()
+    kept = {path / "metrics.jsonl", *path.rglob(left), path / "lock"}
+    if left != "metrics.jsonl":
+        (path / "metrics.jsonl").write_bytes(before := before.splitlines(keepends=True)[0])
+    for file in path.rglob("*"):
+        if file.is_file() and file not in kept:
+            file.unlink()
+    with (
+        RunDir.resume(path) as run,
+        pytest.raises(RunError, match=r"are lost|no checkpoint can be read"),
+    ):
+        start(dot_product(), run=run)
+    assert (path / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_linked_metrics_file_never_cuts_what_it_points_to(tmp_path):
+    path = tmp_path / "run"
+    with RunDir.create(path) as run:
+        start(dot_product(), run=run)
+    (path / "metrics.jsonl").rename(tmp_path / "mine")
+    with (tmp_path / "mine").open("a") as lines:
+        lines.write("precious")
+    (path / "metrics.jsonl").symlink_to(tmp_path / "mine")
+    with RunDir.resume(path) as run, pytest.raises(ResourceError, match=r"metrics\.jsonl"):
+        start(dot_product(), run=run)
+    assert (tmp_path / "mine").read_text().endswith("precious")
 
 
 def test_a_run_without_a_checkpoint_cannot_be_restored(tmp_path):
@@ -374,12 +455,26 @@ def test_too_little_space_is_said_before_the_first_epoch(tmp_path, monkeypatch):
         start(dot_product(), run=run, on_progress=lambda event: pytest.fail("trained"))
 
 
+def test_what_the_checkpoints_of_a_run_occupy_need_not_be_free_again(tmp_path, monkeypatch):
+    one = 3 * 4 * 8 * (NUM_USERS + NUM_ITEMS)  # the tensors; each file has a header too
+    config = TrainConfig(epochs=1, batch_size=32, early_stopping=STOP_BY)
+    with RunDir.create(tmp_path / "run") as run:
+        start(dot_product(), config, run=run)
+    monkeypatch.setattr(atomic, "_free", lambda path: 4 * one)
+    with RunDir.resume(tmp_path / "run") as run:
+        assert start(dot_product(), replace(config, epochs=2), run=run).epochs == 2
+        monkeypatch.setattr(atomic, "_free", lambda path: one - 1)
+        with pytest.raises(ResourceError, match="not enough disk space"):
+            start(dot_product(), replace(config, epochs=3), run=run)
+        assert start(dot_product(), replace(config, epochs=2), run=run).epochs == 2
+
+
 def test_a_tensorboard_that_fails_costs_no_checkpoint(tmp_path, monkeypatch):
     class Refusing:
         def __init__(self, *args, **kwargs):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(events, "SummaryWriter", Refusing)
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter", Refusing)
     with RunDir.create(tmp_path / "run") as run:
         fitted = start(dot_product(), run=run)
     assert RunDir(tmp_path / "run").checkpoints.load().epoch == fitted.epochs == 5
@@ -392,6 +487,29 @@ def test_deterministic_mode_holds_during_fit_and_not_after():
         on_progress=lambda event: during.append(torch.are_deterministic_algorithms_enabled()),
     )
     assert all(during) and not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("fill", [True, False])
+def test_fit_gives_the_callers_settings_and_random_numbers_back(monkeypatch, fill):
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", fill)
+    model = dot_product()
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    start(model)
+    assert torch.utils.deterministic.fill_uninitialized_memory is fill
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_histograms_are_taken_without_gradients(tmp_path):
+    class Watched(DotProductModel):
+        def histograms(self):
+            assert not torch.is_grad_enabled()
+            return super().histograms()
+
+    with RunDir.create(tmp_path / "run") as run:
+        start(Watched(NUM_USERS, NUM_ITEMS), run=run)
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
 
 
 def test_dropout_is_on_in_training_and_off_in_validation():

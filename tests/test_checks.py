@@ -1,0 +1,104 @@
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import pytest
+from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MinLen, Predicate
+
+from hugraph.checks import check_options
+from hugraph.interfaces import Component
+
+if TYPE_CHECKING:
+    from nowhere import Unknown
+
+
+def ascending(values):
+    """Values rise."""
+    return list(values) == sorted(values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    size: Annotated[int, Ge(1)] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    count: Annotated[int, Ge(1)] = 1
+    rate: Annotated[float, Gt(0), Le(1)] = 0.5
+    share: Annotated[float, Interval(ge=0, lt=1)] = 0.5
+    below: Annotated[float, Lt(3)] = 0.0
+    mode: Literal["a", "b"] = "a"
+    limit: Annotated[int, Ge(1)] | None = None
+    on: bool = False
+    name: str | Sequence[str] = "x"
+    levels: Annotated[Sequence[Annotated[int, Ge(2)]], MinLen(1), Predicate(ascending)] = (2,)
+    ratios: Annotated[Sequence[float], Len(3, 3)] = (1.0, 1.0, 1.0)
+    weights: Mapping[str, Annotated[float, Ge(0)]] | Annotated[float, Ge(0)] = 0.0
+    inner: Inner = Inner()
+    layer: Annotated[Callable[..., Any], Component("conv")] = print
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("count", 0, ">= 1"),
+        ("count", 1.5, "an integer"),
+        ("count", True, "an integer"),
+        ("count", "1", "an integer"),
+        ("rate", 0, "> 0"),
+        ("rate", 1.5, "<= 1"),
+        ("rate", math.nan, "a finite number"),
+        ("rate", math.inf, "a finite number"),
+        ("rate", "fast", "a finite number"),
+        ("share", 1.0, "< 1"),
+        ("share", -0.1, ">= 0"),
+        ("below", 3, "< 3"),
+        ("mode", "c", "one of 'a', 'b'"),
+        ("limit", 0, ">= 1 or None"),
+        ("on", 1, "a boolean"),
+        ("name", 3, "a string or a sequence"),
+        ("levels", [], "at least 1 long"),
+        ("levels", [3, 1], "a sequence, each item >= 2"),
+        ("levels", [3, 2], "such that: Values rise."),
+        ("ratios", (0.5, 0.5), "at least 3 long"),
+        ("ratios", (1.0,) * 4, "at most 3 long"),
+        ("weights", -5.0, "a mapping or >= 0"),
+        ("weights", {"l2": -1}, "a mapping, each value >= 0 or a finite number"),
+        ("inner", {"size": 3}, "of type Inner"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named_with_what_would_be(name, value, wanted):
+    with pytest.raises(ValueError) as caught:
+        check_options(Options, **{name: value})
+    assert str(caught.value) == f"{name} must be {wanted}, got {value!r}"
+
+
+def test_what_the_annotations_allow_passes():
+    check_options(Options, **vars(Options()))
+    check_options(
+        Options,
+        count=np.int64(3),
+        rate=1,
+        limit=4,
+        name=["a", "b"],
+        levels=(2, 3),
+        weights={"l2": 1.0},
+        layer=None,
+    )
+
+
+def test_a_constructor_or_a_function_is_checked_by_its_keywords_alone():
+    class Layer:
+        def __init__(self, graph: "Unknown", *, dim: "Annotated[int, Ge(1)]" = 8) -> None:
+            check_options(Layer, dim=dim)
+
+    def build(*, dim: Annotated[int, Ge(1)]) -> None:
+        check_options(build, dim=dim)
+
+    Layer(None)
+    for refusing in (lambda: Layer(None, dim=0), lambda: build(dim=0)):
+        with pytest.raises(ValueError, match=r"^dim must be >= 1, got 0$"):
+            refusing()
