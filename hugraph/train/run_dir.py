@@ -63,7 +63,8 @@ class RunDir:
         """
         if path.exists() and not path.is_dir():
             raise RunError(f"{path.name} is a file", at=str(path), fix="choose another --run")
-        _require_unbegun(path)
+        if not (path / _LOCK).exists():
+            _require_unbegun(path)
         atomic.make_directory(path)
         with locked(path / _LOCK):
             atomic.remove_temporaries(path)
