@@ -11,6 +11,7 @@ from hugraph.nn import (
     IntentPooling,
     IntraLevelConv,
     MultiModalFusion,
+    SymmetricAdjacency,
     bpr_loss,
 )
 
@@ -29,7 +30,8 @@ centres = torch.randn(2, NUM_KINDS, 16)
 features = centres[:, kind_of_item] + 0.5 * torch.randn(2, NUM_ITEMS, 16)  # two modalities
 features = (features - features.mean(dim=1, keepdim=True)) / 16**0.5
 
-graph = CoInteractionGraphBuilder(min_common_users=3).build(users, items, NUM_ITEMS)
+builder = CoInteractionGraphBuilder(min_common_users=3)
+graph = SymmetricAdjacency(builder.build(users, items, NUM_ITEMS))
 hierarchies = torch.nn.ModuleList(
     IntentHierarchy(
         [IntraLevelConv(16, self_loops="add") for _ in (8, 3)],
