@@ -14,6 +14,7 @@ demo: $(INSTALLED)
 	@set -e; run=runs/demo-$$(date +%Y%m%d-%H%M%S); \
 	$(BIN)/hugraph fit --spec examples/huign_3level.yaml --run $$run; \
 	for user in u0 u1 u2; do $(BIN)/hugraph recommend $$run --user $$user --k 10; done
+	@echo "To use the hugraph command yourself: source $(BIN)/activate"
 
 test: $(INSTALLED)
 	$(BIN)/ruff check

@@ -74,6 +74,7 @@ class Experiment:
             raise SpecError(
                 f"{bound.name}: {error}", at="model", fix="choose options that fit these data"
             ) from error
+        self.spec.objective().weights(model.stages())  # says now what it would say in training
         return model
 
     def validate(self, scorer: Scorer) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Writes a spec that explains itself."""
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +10,8 @@ from hugraph.assembly.options import REQUIRED, options
 from hugraph.assembly.schema import SPEC, Schema
 from hugraph.assembly.spec import write, write_inline
 
-_WIDTH = 96
+_WIDTH = 78
+_MATH = re.compile(r"\$([^$]*)\$")
 
 
 def commented(schema: Schema[SPEC], chosen: Mapping[str, str]) -> str:
@@ -47,7 +49,12 @@ def _lines(
     for key, value in tree.items():
         if registry and key == registry.key:
             others = [name for name in registry if name != value]
-            yield f"{indent}{key}: {value}" + (f"  # or {', '.join(others)}" if others else "")
+            line = f"{indent}{key}: {value}" + (f"  # or {', '.join(others)}" if others else "")
+            if len(line) <= _WIDTH:
+                yield line
+            else:
+                yield from _comment(f"Or {', '.join(others)}.", indent)
+                yield f"{indent}{key}: {value}"
             continue
         option = known.get(key)
         if option:
@@ -62,8 +69,9 @@ def _lines(
 
 
 def _comment(text: str, indent: str) -> list[str]:
+    """A comment in which formulas stand without the signs of TeX."""
     return textwrap.wrap(
-        text,
+        _MATH.sub(lambda math: math[1].replace("\\", ""), text),
         _WIDTH,
         initial_indent=f"{indent}# ",
         subsequent_indent=f"{indent}# ",

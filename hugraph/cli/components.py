@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from hugraph.cli.terminal import write_line, write_table
+from hugraph.cli import completion
+from hugraph.cli.terminal import write_docstring, write_line, write_table
 from hugraph.errors import hint
 
 
@@ -18,7 +19,12 @@ class Kinds(click.Group):
         return known or click.Command(cmd_name, callback=lambda: write_kinds(cmd_name))
 
 
-@click.group(cls=Kinds, invoke_without_command=True, subcommand_metavar="[KIND | show NAME]")
+@click.group(
+    cls=Kinds,
+    invoke_without_command=True,
+    subcommand_metavar="[KIND | show NAME]",
+    short_help="List what a spec can name, or show one component.",
+)
 @click.pass_context
 def components(ctx: click.Context) -> None:
     """List the components that a spec can name, of all kinds or of KIND; or show one.
@@ -32,8 +38,8 @@ def components(ctx: click.Context) -> None:
         write_kinds(None)
 
 
-@components.command()
-@click.argument("name")
+@components.command(short_help="Show options, documentation and source of NAME.")
+@click.argument("name", shell_complete=completion.components)
 def show(name: str) -> None:
     """Show the options, documentation and source of the component NAME."""
     from hugraph.assembly.annotation import describe
@@ -63,7 +69,7 @@ def show(name: str) -> None:
         if rows:
             write_table(("option", "default", "allowed"), rows)
             write_line()
-        write_line(inspect.getdoc(function) or "")
+        write_docstring(inspect.getdoc(function) or "")
         lines, start = inspect.getsourcelines(function)
         file = Path(inspect.getsourcefile(function) or "")
         write_line(f"\nDefined in {file.name}, lines {start}-{start + len(lines) - 1}: {file}")

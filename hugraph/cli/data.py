@@ -1,13 +1,12 @@
 """`hugraph data`."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from hugraph.cli.terminal import write_line, write_table
+from hugraph.cli.terminal import count, write_json, write_line, write_table
 
 if TYPE_CHECKING:
     from hugraph.data.describe import Description
@@ -18,8 +17,8 @@ def data() -> None:
     """Look at a dataset, or write a synthetic one."""
 
 
-@data.command()
-@click.argument("directory")
+@data.command(short_help="Say what a dataset is and how dense its graph would be.")
+@click.argument("directory", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Write everything as JSON.")
 def describe(directory: str, as_json: bool) -> None:
     """Say what the dataset in DIRECTORY is, and how dense its co-interaction graph would be.
@@ -27,21 +26,21 @@ def describe(directory: str, as_json: bool) -> None:
     \b
     hugraph data describe path/to/my_dataset
     """
-    from hugraph.data.describe import describe as count
+    from hugraph.data.describe import describe as measure
     from hugraph.data.files import load_directory
     from hugraph.graph import co_interaction_histogram
 
     dataset = load_directory(path=directory)
-    described = count(dataset)
+    described = measure(dataset)
     edges = co_interaction_histogram(dataset.users, dataset.items, dataset.num_items)
     if as_json:
-        write_line(json.dumps({**asdict(described), "co_interaction_edges": edges}, indent=2))
+        write_json({**asdict(described), "co_interaction_edges": edges})
     else:
-        _show(described, edges)
+        _show(described, edges, has_split=dataset.given_split is not None)
 
 
-@data.command()
-@click.argument("out")
+@data.command(short_help="Write a synthetic dataset.")
+@click.argument("out", type=click.Path())
 @click.argument("options", nargs=-1, metavar="[KEY=VALUE]...")
 def synthesize(out: str, options: tuple[str, ...]) -> None:
     """Write a synthetic dataset, drawn from a planted tree of intents, into the directory OUT.
@@ -62,18 +61,26 @@ def synthesize(out: str, options: tuple[str, ...]) -> None:
     dataset = SCHEMA.parse(text, "the options of synthesize").data.source()
     write_directory(dataset, out)
     write_line(
-        f"{out}: synthetic, {dataset.num_users:,} users, {dataset.num_items:,} items, "
-        f"{dataset.num_interactions:,} interactions, {', '.join(dataset.features)}"
+        f"{out}: synthetic, {count(dataset.num_users, 'user')}, "
+        f"{count(dataset.num_items, 'item')}, "
+        f"{count(dataset.num_interactions, 'interaction')}, {', '.join(dataset.features)}"
     )
 
 
-def _show(described: "Description", edges: Mapping[int, int]) -> None:
+def _show(described: "Description", edges: Mapping[int, int], *, has_split: bool) -> None:
     kind = " (synthetic)" if described.synthetic else ""
     write_line(f"{described.name}{kind}")
     write_line(
-        f"{described.users:,} users, {described.items:,} items, {described.interactions:,} "
-        f"interactions, {100 * described.sparsity:.3f} % empty, "
-        f"{described.bytes / 2**20:.1f} MiB in memory, {described.titles:,} titles"
+        f"{count(described.users, 'user')}, {count(described.items, 'item')}, "
+        f"{count(described.interactions, 'interaction')}, "
+        f"sparsity {100 * described.sparsity:.2f} %, "
+        f"{_size(described.bytes)} in memory, {count(described.titles, 'title')}"
+    )
+    times, ratings = described.timestamps, described.ratings
+    write_line(
+        f"timestamps: {f'{times[0]} to {times[1]}' if times else 'none'}; "
+        f"ratings: {f'{ratings[0]:g} to {ratings[1]:g}' if ratings else 'none'}; "
+        f"split: {'given' if has_split else 'none'}"
     )
     write_line(f"SHA-256 {described.fingerprint}\n")
     quantiles = list(described.user_degrees)
@@ -108,3 +115,7 @@ def _show(described: "Description", edges: Mapping[int, int]) -> None:
     )
     for warning in described.warnings:
         write_line(f"note: {warning}")
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"

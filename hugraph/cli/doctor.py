@@ -1,7 +1,6 @@
 """`hugraph doctor`."""
 
 import importlib
-import json
 import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -10,7 +9,7 @@ import click
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from hugraph.cli.terminal import write_line, write_table
+from hugraph.cli.terminal import write_json, write_line, write_table
 from hugraph.errors import HugraphError
 
 MODULES = {"dgl": "hugraph.dgl_backend", "pyyaml": "yaml"}
@@ -33,7 +32,7 @@ class Finding:
     fix: str | None = None
 
 
-@click.command()
+@click.command(short_help="Check the installation, and whether a GPU is seen.")
 @click.option("--json", "as_json", is_flag=True, help="Write the findings as JSON.")
 def doctor(as_json: bool) -> None:
     """Check every package that hugraph needs, and whether torch and DGL see a GPU.
@@ -45,7 +44,7 @@ def doctor(as_json: bool) -> None:
     broken = [finding for finding in findings if finding.fault]
     if as_json:
         report = {"healthy": not broken, "findings": [asdict(finding) for finding in findings]}
-        write_line(json.dumps(report, indent=2))
+        write_json(report)
     else:
         write_table(
             ("what", "state", "verdict"),

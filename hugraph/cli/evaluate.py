@@ -1,17 +1,20 @@
 """`hugraph evaluate`."""
 
-import json
+import sys
 from pathlib import Path
 
 import click
 
-from hugraph.cli.terminal import write_line, write_table
+from hugraph.cli.outcome import write_outcome
+from hugraph.cli.terminal import write_json, write_line
 
 
-@click.command()
-@click.argument("run")
+@click.command(short_help="Test a run again, beside the popularity baseline.")
+@click.argument("run", type=click.Path())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--data", metavar="DIR", help="Where the dataset is now, if it has moved.")
+@click.option(
+    "--data", type=click.Path(), metavar="DIR", help="Where the dataset is now, if it has moved."
+)
 @click.option("--json", "as_json", is_flag=True, help="Write the metrics as JSON.")
 def evaluate(run: str, overrides: tuple[str, ...], data: str | None, as_json: bool) -> None:
     """Test the best epoch of RUN again, beside the popularity baseline.
@@ -20,25 +23,26 @@ def evaluate(run: str, overrides: tuple[str, ...], data: str | None, as_json: bo
 
     \b
     hugraph evaluate runs/huign_3level-20250131-101500
-    hugraph evaluate RUN evaluate.k=[10,50] 'evaluate.metrics=[recall, coverage, novelty]'
+    hugraph evaluate RUN 'evaluate.k=[10,20]'
+    hugraph evaluate RUN 'evaluate.metrics=[recall, coverage, novelty]'
     """
     import torch
 
     from hugraph.assembly import runs
+    from hugraph.report import summarize
     from hugraph.train import RunDir
 
-    experiment = runs.reopen(Path(run), data=data, overrides=overrides, may_change=("evaluate",))
-    model = runs.trained_model(experiment, RunDir(Path(run)))
+    path = Path(run)
+    experiment = runs.reopen(path, data=data, overrides=overrides, may_change=("evaluate",))
+    model = runs.trained_model(experiment, RunDir(path))
     with torch.no_grad():
         measured = experiment.evaluate(model.scorer())
         baseline = experiment.evaluate(experiment.popularity().scorer()).metrics
+    if not (path / "result.json").exists():
+        epochs = summarize(path).epochs
+        write_line(f"note: the run is not finished (epoch {epochs})", file=sys.stderr)
+    test = {**measured.metrics, "users": len(measured.users)}
     if as_json:
-        test = {**measured.metrics, "users": len(measured.users)}
-        write_line(json.dumps({"test": test, "popularity": baseline}, indent=2))
-        return
-    write_line(f"tested on {len(measured.users):,} users")
-    name = experiment.spec.model.name or "model"
-    rows = [
-        (key, f"{value:.4f}", f"{baseline[key]:.4f}") for key, value in measured.metrics.items()
-    ]
-    write_table(("test metric", name, "popularity"), rows)
+        write_json({"test": test, "popularity": baseline})
+    else:
+        write_outcome(experiment, test, baseline)

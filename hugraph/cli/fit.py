@@ -1,6 +1,7 @@
 """`hugraph fit`."""
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,20 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hugraph.cli.terminal import write_line, write_table
+from hugraph.cli.outcome import write_outcome
+from hugraph.cli.terminal import count, write_json, write_line
 
 if TYPE_CHECKING:
     from hugraph.assembly.experiment import Experiment
+    from hugraph.interfaces import Recommender
     from hugraph.train import RunDir
 
 
-@click.command()
-@click.option("--spec", "-s", metavar="SPEC", help="The spec to fit, a YAML file.")
-@click.option("--data", metavar="DIR", help="Fit on the dataset in DIR instead of the spec's.")
+@click.command(short_help="Train the model of a spec and test it.")
+@click.option("--spec", "-s", type=click.Path(), metavar="SPEC", help="The spec, a YAML file.")
 @click.option(
-    "--run", "run_path", metavar="DIR", help="Run directory; runs/<spec>-<time> if left out."
+    "--data",
+    type=click.Path(),
+    metavar="DIR",
+    help="Fit on the dataset in DIR instead of the spec's.",
 )
-@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped, exactly.")
+@click.option(
+    "--run",
+    "run_path",
+    type=click.Path(),
+    metavar="DIR",
+    help="Run directory; runs/<spec>-<time> if left out.",
+)
+@click.option(
+    "--resume",
+    type=click.Path(),
+    metavar="RUN",
+    help="Go on with a run that was stopped, exactly.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON, and nothing else.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
@@ -37,16 +54,20 @@ def fit(
 ) -> None:
     """Train the model of a spec, test it once, and keep everything in a run directory.
 
-    KEY=VALUE changes the spec, as in `train.lr=1e-3`. Ctrl-C finishes the current step and stops;
-    every finished epoch is kept, and `--resume RUN` goes on to the same result, to the last bit, as
-    if nothing had happened. When going on, only `train.epochs` and
+    KEY=VALUE changes the spec, as in `train.lr=1e-3` or `'evaluate.k=[5,10]'`. Ctrl-C finishes the
+    current step and stops; every finished epoch is kept, and `--resume RUN` goes on to the same
+    result, to the last bit, as if nothing had happened. When going on, only `train.epochs` and
     `train.early_stopping.patience` may change.
 
     \b
     hugraph fit --spec examples/huign_3level.yaml
-    hugraph fit --spec examples/lightgcn.yaml --data path/to/my_dataset train.lr=3e-3
+    hugraph fit --spec examples/lightgcn.yaml --data my_dataset train.lr=3e-3
     hugraph fit --resume runs/huign_3level-20250131-101500
     """
+    if overrides and "=" not in overrides[0] and overrides[0].endswith((".yaml", ".yml")):
+        raise click.UsageError(
+            f"{overrides[0]!r} is not of the form KEY=VALUE; did you mean --spec {overrides[0]}?"
+        )
     if (spec is None) == (resume is None):
         raise click.UsageError("Give either --spec SPEC or --resume RUN.")
     if resume is not None and run_path is not None:
@@ -62,61 +83,101 @@ def fit(
         path = Path(resume)
         with RunDir.resume(path) as run:
             experiment = runs.reopen(path, data=data, overrides=overrides)
-            result = _train(experiment, run, quiet)
+            _introduce(experiment, quiet)
+            model = experiment.build_model()
+            before = _result_file(path)
+            runs.go_on(experiment, run)
+            result = _train(experiment, model, run, quiet)
+            if before == _result_file(path) and not quiet:
+                longer = result["epochs"] and experiment.spec.train.lr_schedule == "constant"
+                more = "; raise train.epochs to go on" if longer else ""
+                write_line(f"note: already finished{more}", file=sys.stderr)
     else:
         assert spec is not None
         if data is not None:
             overrides = ("data.source=directory", f"data.path={json.dumps(data)}", *overrides)
         resolved = SCHEMA.resolve(spec, overrides)
+        if run_path and Path(run_path).exists():
+            with RunDir.create(Path(run_path)):
+                pass  # refused now if it is in use, not after the data are loaded
+        experiment = Experiment.prepare(resolved)
+        _introduce(experiment, quiet)
+        model = experiment.build_model()  # a run begins only once nothing is wrong with it
         path = Path(run_path) if run_path else _new_path(Path(spec))
         with RunDir.create(path) as run:
-            experiment = Experiment.prepare(resolved)
             runs.begin(experiment, run)
-            result = _train(experiment, run, quiet)
+            result = _train(experiment, model, run, quiet)
     if as_json:
-        write_line(json.dumps(result, indent=2))
+        write_json(result)
     else:
         _show(result, experiment, path)
 
 
-def _train(experiment: "Experiment", run: "RunDir", quiet: bool) -> dict[str, Any]:
+def _train(
+    experiment: "Experiment", model: "Recommender", run: "RunDir", quiet: bool
+) -> dict[str, Any]:
     from hugraph.assembly import runs
     from hugraph.cli.progress import progress
     from hugraph.train import Stopped
 
-    if not quiet:
-        for line in _introduction(experiment):
-            write_line(line, file=sys.stderr)
     metric = experiment.spec.train.early_stopping.metric
     try:
         with progress(metric, quiet=quiet) as on_progress:
-            return runs.finish(experiment, run, on_progress)
+            return runs.finish(experiment, model, run, on_progress)
     except Stopped as stopped:
         write_line(
             f"stopped by {stopped.signal_name}; every finished epoch is kept\n"
-            f"  go on with: hugraph fit --resume {run.path}",
+            f"  go on with: hugraph fit --resume {shlex.quote(str(run.path))}",
             file=sys.stderr,
+            wrap=False,
         )
         raise
+
+
+def _introduce(experiment: "Experiment", quiet: bool) -> None:
+    if not quiet:
+        for line in _introduction(experiment):
+            write_line(line, file=sys.stderr)
 
 
 def _introduction(experiment: "Experiment") -> list[str]:
     dataset, counts = experiment.dataset, experiment.split.counts
     kind = " (synthetic)" if dataset.synthetic else ""
     lines = [
-        f"{dataset.name}{kind}: {dataset.num_users:,} users, {dataset.num_items:,} items, "
-        f"{counts['train']:,} interactions to train on, {counts['validation']:,} to validate, "
-        f"{counts['test']:,} to test"
+        f"{dataset.name}{kind}: {count(dataset.num_users, 'user')}, "
+        f"{count(dataset.num_items, 'item')}, "
+        f"{count(counts['train'], 'interaction')} to train on, "
+        f"{counts['validation']:,} to validate, {counts['test']:,} to test"
     ]
     notable = {
-        "users_without_training": "users have no training interaction; their tastes stay untrained",
-        "cold_items_in_validation": "items of the validation part are not in training",
-        "cold_items_in_test": "items of the test part are not in training; they count as misses "
-        "unless their content ranks them",
-        "items_without_interactions": "items have no interaction at all",
+        "users_without_training": (
+            "user has no training interaction; nothing is known of their taste",
+            "users have no training interaction; nothing is known of their tastes",
+        ),
+        "cold_items_in_validation": (
+            "item of the validation part is not in training",
+            "items of the validation part are not in training",
+        ),
+        "cold_items_in_test": (
+            "item of the test part is not in training; it counts as a miss unless its content "
+            "ranks it",
+            "items of the test part are not in training; they count as misses unless their "
+            "content ranks them",
+        ),
+        "items_without_interactions": (
+            "item has no interaction at all",
+            "items have no interaction at all",
+        ),
     }
-    lines += [f"note: {counts[key]:,} {text}" for key, text in notable.items() if counts[key]]
+    lines += [
+        f"note: {count(counts[key], *texts)}" for key, texts in notable.items() if counts[key]
+    ]
     return lines + [f"note: {warning}" for warning in dataset.warnings]
+
+
+def _result_file(path: Path) -> bytes | None:
+    file = path / "result.json"
+    return file.read_bytes() if file.exists() else None
 
 
 def _new_path(spec: Path) -> Path:
@@ -128,26 +189,16 @@ def _new_path(spec: Path) -> Path:
 
 
 def _show(result: Mapping[str, Any], experiment: "Experiment", path: Path) -> None:
-    name = experiment.spec.model.name or "model"
-    synthetic = ", on synthetic data" if experiment.dataset.synthetic else ""
-    test, baseline = result["test"], result["popularity"]
-    write_line(
-        f"\n{name}: best epoch {result['best_epoch']} of {result['epochs']}, "
-        f"{result['seconds']:.1f} s; tested on {test['users']:,} users{synthetic}"
-    )
-    rows = [
-        (
-            metric,
-            f"{test[metric]:.4f}",
-            f"{value:.4f}",
-            f"{test[metric] / value:.2f}x" if value else "",
-        )
-        for metric, value in baseline.items()
+    best, epochs = result["best_epoch"], result["epochs"]
+    training = f"best epoch {best} of {epochs}, {result['seconds']:.1f} s" if epochs else ""
+    write_line()
+    write_outcome(experiment, result["test"], result["popularity"], training)
+    run, user = shlex.quote(str(path)), shlex.quote(str(experiment.dataset.user_ids[0]))
+    cut = int(experiment.spec.train.early_stopping.metric.split("@")[1])
+    cuts = ",".join(str(k) for k in (cut, 2 * cut) if k <= experiment.dataset.num_items)
+    commands = [
+        f"hugraph recommend {run} --user {user} --k 10",
+        f"hugraph evaluate {run} 'evaluate.k=[{cuts}]'" if cuts else f"hugraph evaluate {run}",
     ]
-    write_table(("test metric", name, "popularity", "ratio"), rows)
-    user = experiment.dataset.user_ids[0]
-    write_line(f"run directory: {path}")
-    write_line("next:")
-    write_line(f"  hugraph recommend {path} --user {user} --k 10")
-    write_line(f"  hugraph evaluate {path} evaluate.k=[10,50]")
-    write_line(f"  tensorboard --logdir {path}")
+    commands += [f"tensorboard --logdir {run}"] if epochs else []
+    write_line("\n  ".join([f"run directory: {path}\nnext:", *commands]), wrap=False)

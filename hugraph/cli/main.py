@@ -44,7 +44,8 @@ def hugraph(debug: bool) -> None:
     hugraph recommend RUN --user ID  see what was learned
 
     Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 wrong spec, 4 wrong data, 5 wrong run directory,
-    6 training diverged, 7 disk, memory or installation, 8 run directory busy, 130 interrupted.
+    6 training diverged, 7 disk, memory or installation, 8 run directory busy, 130 interrupted,
+    143 terminated.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(_Plain())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hugraph.cli.terminal import write_line, write_table
+from hugraph.cli.terminal import count, write_line, write_table
 from hugraph.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _SUFFIXES = (".parquet", ".csv", ".jsonl")
 
 
-@click.command()
-@click.argument("run")
+@click.command(short_help="List the items that a run ranks highest for a user.")
+@click.argument("run", type=click.Path())
 @click.option(
     "--user", "-u", "users", multiple=True, metavar="ID", help="A user's raw id; repeatable."
 )
@@ -27,8 +27,15 @@ _SUFFIXES = (".parquet", ".csv", ".jsonl")
 @click.option(
     "--k", "-k", default=10, show_default=True, type=click.IntRange(1), help="Items a user."
 )
-@click.option("--out", metavar="FILE", help="Write to FILE: .parquet, .csv or .jsonl.")
-@click.option("--data", metavar="DIR", help="Where the dataset is now, if it has moved.")
+@click.option(
+    "--out",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write to FILE: .parquet, .csv or .jsonl; replaces it if it exists.",
+)
+@click.option(
+    "--data", type=click.Path(), metavar="DIR", help="Where the dataset is now, if it has moved."
+)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines instead of a table.")
 def recommend(
     run: str,
@@ -64,7 +71,7 @@ def recommend(
         model = runs.trained_model(experiment, RunDir(Path(run)))
         lists = rank(experiment, model, known, k)
         if k > dataset.num_items:
-            _say(f"note: there are {dataset.num_items:,} items, fewer than --k {k}")
+            _say(f"note: there are {count(dataset.num_items, 'item')}, fewer than --k {k}")
         for user in sorted(set(known) - set(experiment.train.users.tolist())) if users else []:
             _say(
                 f"note: user {dataset.user_ids[user]} has no training interaction; nothing is "
@@ -120,7 +127,8 @@ def _write(lists: "pl.DataFrame", out: Path) -> None:
     else:
         lists.write_ndjson(buffer)
     atomic.write(out, buffer.getvalue())
-    _say(f"{len(lists):,} recommendations for {lists['user'].n_unique():,} users in {out}")
+    users = count(lists["user"].n_unique(), "user")
+    _say(f"{count(len(lists), 'recommendation')} for {users} in {out}")
 
 
 def _say(text: str) -> None:

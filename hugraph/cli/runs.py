@@ -1,15 +1,15 @@
 """`hugraph runs`."""
 
-import json
 from pathlib import Path
 
 import click
 
-from hugraph.cli.terminal import write_line, write_table
+from hugraph.cli.terminal import write_json, write_line, write_table
+from hugraph.errors import hint
 
 
-@click.command()
-@click.argument("directory", default="runs")
+@click.command(short_help="List runs with their test metrics.")
+@click.argument("directory", default="runs", type=click.Path())
 @click.option(
     "--metric", "metrics", multiple=True, metavar="NAME", help="Which to show; repeatable."
 )
@@ -23,34 +23,41 @@ def runs(directory: str, metrics: tuple[str, ...], as_json: bool) -> None:
     """
     from hugraph.report import find_runs, summarize
 
-    found = [summarize(path) for path in find_runs(Path(directory))]
+    root = Path(directory)
+    found = [summarize(path) for path in find_runs(root)]
+    known = {name for run in found for name in run.metrics if name != "users"}
+    for name in metrics:
+        if known and name not in known:
+            raise click.UsageError(f"no run has the metric {name!r}{hint(name, known)}")
     if as_json:
-        rows = [
-            {
-                "path": str(run.path),
-                "model": run.model,
-                "data": run.data,
-                "epochs": run.epochs,
-                "result": run.result,
-            }
-            for run in found
-        ]
-        write_line(json.dumps(rows, indent=2))
+        write_json(
+            [
+                {
+                    "path": str(run.path),
+                    "model": run.model,
+                    "data": run.data,
+                    "epochs": run.epochs,
+                    "result": run.result,
+                }
+                for run in found
+            ]
+        )
         return
     if not found:
         write_line(f"no run in {directory}")
         return
-    shown = metrics or ("recall@10", "ndcg@10", "recall@20", "ndcg@20")
+    shown = metrics or ("recall@10", "ndcg@10")
     write_table(
         ("run", "model", "data", "state", *shown),
         [
             (
-                run.path,
+                run.path.name if run.path == root else run.path.relative_to(root),
                 run.model,
                 run.data,
-                "finished" if run.result is not None else f"after epoch {run.epochs}",
+                "done" if run.result is not None else f"epoch {run.epochs}",
                 *(f"{run.metrics[name]:.4f}" if name in run.metrics else "" for name in shown),
             )
             for run in found
         ],
+        whole=("run",),
     )

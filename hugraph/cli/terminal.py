@@ -1,12 +1,15 @@
 """Writes to a terminal, a pipe or a log; text from data cannot do more than be shown."""
 
+import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TextIO
+import textwrap
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, TextIO
 
 from rich.box import ASCII2, SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +17,8 @@ from rich.text import Text
 _ACTIVE = re.compile(  # control characters, separators, bidirectional overrides, surrogates
     "[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
+_NUMBER = re.compile(r"[\d.,+-]*x?")
+_ENTRY = re.compile(r"\s*(\* |\$\$|\w+: )")  # begins a paragraph of a docstring
 
 
 def inert(text: object, *, lines: bool = False) -> str:
@@ -39,23 +44,97 @@ def ascii_only() -> bool:
     return locale in ("C", "POSIX") or not encoding.startswith("utf")
 
 
-def write_line(text: str = "", *, end: str = "\n", file: TextIO | None = None) -> None:
-    """Writes text, several lines perhaps, as it is but for what a terminal might act on."""
-    print(inert(text, lines=True), end=end, file=file or sys.stdout)
+def count(number: int, one: str, many: str | None = None) -> str:
+    """A number and what it counts: `1 user`, `2,000 users`.
+
+    Args:
+        number: How many.
+        one: What stands after 1.
+        many: What stands after other numbers; `one` with an s if left out.
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def write_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Writes a table: drawn on a terminal, columns parted by two spaces elsewhere."""
+def write_line(
+    text: str = "", *, end: str = "\n", file: TextIO | None = None, wrap: bool = True
+) -> None:
+    """Writes text, several lines perhaps, as it is but for what a terminal might act on.
+
+    Args:
+        text: Prose, or something to copy.
+        end: Written after it.
+        file: Standard output by default.
+        wrap: Whether a terminal gets lines of its width; not for code and commands.
+    """
+    stream, shown = file or sys.stdout, inert(text, lines=True)
+    if wrap and stream.isatty():
+        width = Console(file=stream).width
+        shown = "\n".join(_wrapped(line, width) for line in shown.split("\n"))
+    print(shown, end=end, file=stream)
+
+
+def write_docstring(text: str) -> None:
+    """Writes a docstring; on a terminal its paragraphs are filled to the width."""
+    write_line(_unwrapped(text) if sys.stdout.isatty() else text)
+
+
+def write_json(tree: Any) -> None:
+    """Writes JSON for machines."""
+    write_line(json.dumps(tree, indent=2), wrap=False)
+
+
+def write_table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, whole: Collection[str] = ()
+) -> None:
+    """Writes a table: drawn on a terminal, columns parted by two spaces elsewhere.
+
+    Args:
+        header: Names of the columns.
+        rows: What is in them.
+        whole: Columns that are never folded to fit a terminal; those of numbers never are.
+    """
     cells = [[inert(cell) for cell in row] for row in rows]
+    columns = list(zip(header, *cells, strict=True))
     if not sys.stdout.isatty():
-        widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+        widths = [max(map(cell_len, column)) for column in columns]
         for row in [list(header), *cells]:
-            padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            padded = (
+                cell + " " * (width - cell_len(cell))
+                for cell, width in zip(row, widths, strict=True)
+            )
             print("  ".join(padded).rstrip())
         return
-    table = Table(box=ASCII2 if ascii_only() else SIMPLE_HEAD)
-    for name in header:
-        table.add_column(name, overflow="fold")
+    box = ASCII2 if ascii_only() else SIMPLE_HEAD
+    table = Table(box=box, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for name, *column in columns:
+        numbers = all(map(_NUMBER.fullmatch, column))
+        table.add_column(name, overflow="fold", no_wrap=numbers or name in whole)
     for row in cells:
         table.add_row(*map(Text, row))
     Console(file=sys.stdout, highlight=False).print(table)
+
+
+def _wrapped(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    hanging = "    " if indent and _ENTRY.match(line) else ""
+    lines = textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=indent + hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines)
+
+
+def _unwrapped(docstring: str) -> str:
+    """The docstring with each paragraph, and each entry of `Args:`, on one line."""
+    lines: list[str] = []
+    for line in docstring.splitlines():
+        last = lines[-1] if lines else ""
+        heading = re.fullmatch(r"[A-Z]\w+:", last)
+        if not line.strip() or not last.strip() or heading or _ENTRY.match(line):
+            lines.append(line)
+        else:
+            lines[-1] = f"{last} {line.strip()}"
+    return "\n".join(lines)

@@ -85,8 +85,9 @@ def test_a_model_that_asks_for_something_unknown_is_refused(prepare):
         ("model.levels=[61,2]", SpecError, "61 intents for 60 items"),
         ("model.modalities=[visual,smell]", SpecError, "no modality 'smell'"),
         ("evaluate.k=[10,61]", SpecError, "lists of 61 are asked for, but there are 60 items"),
+        ("objective.loss=bprr", SpecError, "bpr"),
         ("graph.min_common_users=80", DataError, "0 edges at threshold 80"),
-        ("data.levels=[2,4]", SpecError, r"planted: levels must descend.*\[2, 4\]"),
+        ("data.num_items=8", SpecError, "planted: 8 items are too few"),
     ],
 )
 def test_what_does_not_fit_the_data_is_said(prepare, override, error, message):

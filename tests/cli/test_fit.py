@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import polars as pl
 import pytest
 
-from tests.assembly.small import write_small_spec
+from tests.assembly.small import MODELS, write_small_spec
+from tests.cli.terminals import on_a_terminal
 
 
 @pytest.fixture
@@ -39,6 +41,79 @@ def test_a_run_gets_a_name_of_its_own(hugraph, spec, tmp_path):
     for _ in range(2):
         assert hugraph("fit", "--spec", spec, "-q", "train.epochs=1").code == 0
     assert len(list((tmp_path / "runs").glob("small-*"))) == 2
+
+
+def test_on_a_terminal_bars_numbers_and_the_time_left_fit_into_80_columns(spec, monkeypatch):
+    monkeypatch.chdir(Path(spec).parent)
+    code, shown = on_a_terminal("fit", "--spec", spec, "--run", "mine", "train.epochs=2")
+    assert code == 0, shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert re.search(r"^epochs ━{24} 2/2 0:\d\d:\d\d ETA 0:00:00 *$", shown, flags=re.MULTILINE)
+    assert re.search(r"^steps  ━{24} 5/5 0:\d\d:\d\d ETA 0:00:00 *$", shown, flags=re.MULTILINE)
+    assert re.search(r"^recall@10 0\.\d{4}, best 0\.\d{4} \(epoch \d\)", shown, flags=re.MULTILINE)
+
+
+def test_the_numbers_of_epochs_stand_in_columns(hugraph, spec):
+    err = hugraph("fit", "--spec", spec, "--run", "mine", "train.epochs=12").err
+    lines = [line for line in err.splitlines() if line.startswith("epoch")]
+    assert len({tuple(m.start() for m in re.finditer("l2|recall|best", x)) for x in lines}) == 1
+
+
+def test_the_commands_to_try_next_can_be_copied_into_any_shell(hugraph, spec):
+    out = hugraph("fit", "--spec", spec, "--run", "my run", "train.epochs=1").out
+    assert "  hugraph recommend 'my run' --user u0" in out
+    assert "  hugraph evaluate 'my run' 'evaluate.k=[10,20]'\n" in out
+    assert hugraph("evaluate", "my run", "evaluate.k=[10,20]").code == 0
+
+
+def test_no_cut_off_beyond_the_items_is_advised(hugraph, spec):
+    few = ("data.num_items=19", "data.interactions_per_user=3", "graph.min_common_users=1")
+    out = hugraph("fit", "--spec", spec, "--run", "mine", "train.epochs=1", *few).out
+    assert "'evaluate.k=[10]'\n" in out
+
+
+def test_popularity_is_not_compared_with_itself_nor_said_to_be_trained(hugraph, spec):
+    out = hugraph("fit", "--spec", spec, "--run", "mine", *MODELS["popularity"]).out
+    assert "popularity: tested on 48 users, on synthetic data\n" in out
+    assert "test metric  popularity\n" in out
+    assert "tensorboard" not in out
+
+
+def test_a_spec_in_the_place_of_an_override_is_understood(hugraph, spec):
+    code, _, err = hugraph("fit", spec)
+    assert code == 2
+    assert f"did you mean --spec {spec}?" in err
+
+
+def test_going_on_with_a_finished_run_says_that_it_is(hugraph, spec):
+    assert "note: already" not in hugraph("fit", "--spec", spec, "--run", "mine").err
+    assert "note: already finished; raise train.epochs" in hugraph("fit", "--resume", "mine").err
+    assert "already" not in hugraph("fit", "--resume", "mine", "train.epochs=5").err
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [("model.modalities=[smell]", 3), ("model.levels=[5000]", 3)]
+)
+def test_a_run_that_cannot_begin_leaves_no_directory(hugraph, spec, tmp_path, fault, code):
+    assert hugraph("fit", "--spec", spec, "--run", "mine", fault).code == code
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_run_directory_in_use_is_refused_before_the_data_are_loaded(hugraph, spec, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").touch()
+    code, _, err = hugraph("fit", "--spec", spec, "--run", "mine", "--data", "nowhere")
+    assert code == 5 and "already holds" in err
+
+
+def test_evaluating_shows_what_fitting_did_and_whether_the_run_is_finished(hugraph, spec, tmp_path):
+    fitted = hugraph("fit", "--spec", spec, "--run", "mine").out
+    code, out, err = hugraph("evaluate", "mine")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "huign: tested on 48 users, on synthetic data"
+    assert "\n".join(out.splitlines()[1:]) in fitted
+    (tmp_path / "mine" / "result.json").unlink()
+    assert hugraph("evaluate", "mine").err == "note: the run is not finished (epoch 3)\n"
 
 
 def test_data_of_the_command_line_replace_those_of_the_spec(hugraph, spec):
@@ -140,10 +215,29 @@ def test_a_run_directory_in_use_or_not_empty_is_left_alone(hugraph, spec, tmp_pa
 def test_runs_are_listed_with_their_metrics(hugraph, spec):
     result = json.loads(hugraph("fit", "--spec", spec, "--json", "--run", "runs/a").out)
     lines = hugraph("runs").out.splitlines()
-    assert lines[1].split()[:2] == ["runs/a", "huign"]
+    assert lines[1].split()[:2] == ["a", "huign"]
     assert f"{result['test']['recall@10']:.4f}" in lines[1]
     listed = json.loads(hugraph("runs", "--json").out)
     assert listed[0]["result"] == result
+
+
+def test_runs_fit_into_80_columns_unbroken(hugraph, spec, tmp_path):
+    assert hugraph("fit", "--spec", spec, "-q", "--run", f"runs/{'x' * 28}").code == 0
+    popular = (*MODELS["popularity"], "--run", "runs/b")
+    assert hugraph("fit", "--spec", spec, "-q", *popular).code == 0
+    code, shown = on_a_terminal("runs", str(tmp_path / "runs"))
+    assert code == 0
+    assert max(map(len, shown.splitlines())) <= 80
+    for words in ("x" * 28, "popularity", "(synthetic)", "done", "recall@10", "ndcg@10"):
+        assert words in shown
+
+
+def test_a_metric_that_no_run_has_names_those_that_there_are(hugraph, spec):
+    assert hugraph("fit", "--spec", spec, "-q", "--run", "runs/a").code == 0
+    code, _, err = hugraph("runs", "--metric", "recal@10")
+    assert code == 2
+    assert "no run has the metric 'recal@10'; did you mean 'recall@10'? (known: ndcg@10," in err
+    assert hugraph("runs", "--metric", "recall@5").code == 0
 
 
 def test_a_dataset_is_described_with_its_co_interaction_edges(hugraph):
@@ -153,7 +247,10 @@ def test_a_dataset_is_described_with_its_co_interaction_edges(hugraph):
     edges = described["co_interaction_edges"]
     assert list(edges) == [str(t) for t in range(1, 11)]
     assert sorted(edges.values(), reverse=True) == list(edges.values()) and edges["1"] > 0
-    assert "visual" in hugraph("data", "describe", "mine").out
+    out = hugraph("data", "describe", "mine").out
+    assert "visual" in out
+    assert "sparsity 79.98 %, 62.0 KiB in memory, 64 titles\n" in out
+    assert "timestamps: none; ratings: none; split: none\n" in out
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 
 from hugraph.cli import main as main_module
 from hugraph.cli.main import hugraph as group
@@ -83,6 +84,26 @@ def test_every_verb_has_a_help_worth_reading(hugraph):
         code, out, _ = hugraph(verb, "--help")
         assert code == 0
         assert len(out.splitlines()) > 8, verb
+
+
+def test_the_list_of_verbs_is_not_cut(hugraph):
+    for words in ([], ["data"], ["components"]):
+        assert "..." not in hugraph(*words, "--help").out.split("Commands:")[1]
+    assert "143 terminated" in hugraph("--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "completed"),
+    [
+        (["new"], "hu", ["huign"]),
+        (["components", "show"], "intent_", ["intent_pooling"]),
+        (["validate"], "my", ["my"]),  # of type `file`: the shell goes on
+    ],
+)
+def test_a_shell_completes_names_and_paths(words, begun, completed):
+    found = ShellComplete(group, {}, "hugraph", "_HUGRAPH").get_completions(words, begun)
+    assert [one.value for one in found] == completed
+    assert {one.type for one in found} == {"file" if words == ["validate"] else "plain"}
 
 
 def python(*args, **options):

@@ -20,6 +20,14 @@ def test_every_key_is_explained_above_it(hugraph):
     assert "    component: concat  # or sum, mean, attention" in lines
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_new_spec_is_narrow_and_free_of_tex(hugraph, model):
+    out = hugraph("new", model).out
+    assert max(map(len, out.splitlines())) <= 78
+    assert not {"$", "\\"} & set(out)
+    assert "Delete the lines that you do not change." in out
+
+
 def test_an_unknown_model_is_a_matter_of_usage(hugraph):
     code, _, err = hugraph("new", "hugin")
     assert code == 2

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hugraph.cli.terminal import inert, write_line, write_table
+from hugraph.cli.terminal import count, inert, write_docstring, write_line, write_table
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +67,58 @@ def test_no_color_is_used_if_it_is_not_wanted(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     write_table(("id",), [("u1",)])
     assert "\x1b[3" not in capsys.readouterr().out
+
+
+def test_a_table_in_a_pipe_lines_up_wide_characters(capsys):
+    write_table(("title", "id"), [("映画", 1), ("abcd", 2)])
+    assert capsys.readouterr().out == "title  id\n映画   1\nabcd   2\n"
+
+
+def narrow(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+
+def test_a_terminal_gets_lines_that_break_between_words_and_keep_their_indent(monkeypatch, capsys):
+    narrow(monkeypatch)
+    write_line("one two three four five\n\n  six seven eight nine ten\n  at: a b c d e f g h i j")
+    assert capsys.readouterr().out == (
+        "one two three four\nfive\n\n  six seven eight\n  nine ten\n"
+        "  at: a b c d e f g\n      h i j\n"
+    )
+
+
+def test_a_command_stays_on_one_line(monkeypatch, capsys):
+    narrow(monkeypatch)
+    write_line("  hugraph fit --spec my.yaml", wrap=False)
+    assert capsys.readouterr().out == "  hugraph fit --spec my.yaml\n"
+
+
+DOCSTRING = "A b c\nd e.\n\nArgs:\n    x: One\n        two.\n    y: Three."
+
+
+def test_a_docstring_is_filled_on_a_terminal(monkeypatch, capsys):
+    narrow(monkeypatch)
+    write_docstring(DOCSTRING)
+    assert capsys.readouterr().out == "A b c d e.\n\nArgs:\n    x: One two.\n    y: Three.\n"
+
+
+def test_a_docstring_is_as_written_in_a_pipe(capsys):
+    write_docstring(DOCSTRING)
+    assert capsys.readouterr().out == DOCSTRING + "\n"
+
+
+def test_numbers_are_never_folded(monkeypatch, capsys):
+    narrow(monkeypatch)
+    write_table(("title", "a", "b"), [("many words of a title", "0.1234", "0.5678")])
+    assert "0.1234  0.5678" in capsys.readouterr().out
+
+
+def test_one_is_not_many():
+    assert count(1, "user") == "1 user"
+    assert count(2000, "user") == "2,000 users"
+    assert (count(1, "user has", "users have"), count(0, "user has", "users have")) == (
+        "1 user has",
+        "0 users have",
+    )
