@@ -110,4 +110,5 @@ def _broken(limit: Any, value: Any) -> Iterator[str]:
     elif isinstance(limit, at.MaxLen) and len(value) > limit.max_length:
         yield f"at most {limit.max_length} long"
     elif isinstance(limit, at.Predicate) and not limit.func(value):
-        yield "such that: " + (getdoc(limit.func) or limit.func.__name__).splitlines()[0].rstrip(".")
+        rule = (getdoc(limit.func) or limit.func.__name__).splitlines()[0]
+        yield f"such that: {rule.rstrip('.')}"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MinLen, Predicate
 
-from hugraph.checks import check_options
+from hugraph.checks import check_options, descending, distinct
 from hugraph.interfaces import Component
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Options:
         ("name", 3, "a string or a sequence"),
         ("levels", [], "at least 1 long"),
         ("levels", [3, 1], "a sequence, each item >= 2"),
-        ("levels", [3, 2], "such that: Values rise."),
+        ("levels", [3, 2], "such that: Values rise"),
         ("ratios", (0.5, 0.5), "at least 3 long"),
         ("ratios", (1.0,) * 4, "at most 3 long"),
         ("weights", -5.0, "a mapping or >= 0"),
@@ -102,3 +102,8 @@ def test_a_constructor_or_a_function_is_checked_by_its_keywords_alone():
     for refusing in (lambda: Layer(None, dim=0), lambda: build(dim=0)):
         with pytest.raises(ValueError, match=r"^dim must be >= 1, got 0$"):
             refusing()
+
+
+def test_lists_descend_or_are_distinct_strictly():
+    assert descending([3, 2, 1]) and descending([]) and not descending([2, 2])
+    assert distinct(["a", "b"]) and distinct([]) and not distinct(["a", "b", "a"])

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import ValidationError
 
-from hugraph.assembly.annotation import alternatives, describe, entry, example, item, unwrap
+from hugraph.assembly.annotation import alternatives, describe, entry, item, unwrap
 from hugraph.assembly.options import REQUIRED, Option
 from hugraph.assembly.shape import Shapes
 from hugraph.assembly.spec import Node, Place, resolve_scalar, shown, write_inline
@@ -121,7 +121,7 @@ def _error(kind: str, spot: _Spot, shapes: Shapes) -> SpecError:
         return SpecError(
             f"missing key {name}: {describe(option.annotation)}",
             at=str(spot.parent.place),
-            fix=f"for example {option.name}: {write_inline(example(option.annotation))}",
+            fix=f"for example {option.name}: {write_inline(shapes.example(option.annotation))}",
         )
     group = shapes.group(shapes.fitting(option.annotation, node.value))
     if kind.startswith("union_tag") and group and group.registry:
@@ -132,7 +132,7 @@ def _error(kind: str, spot: _Spot, shapes: Shapes) -> SpecError:
         f"{name}: expected {describe(option.annotation)}, got {shown(given)}"
         + (f"; did you mean {meant!r}?" if meant else ""),
         at=str(node.place),
-        fix=f"write {meant}" if meant else _fix(option, given),
+        fix=f"write {meant}" if meant else _fix(option, given, shapes),
     )
 
 
@@ -168,7 +168,7 @@ def _meant(annotation: Any, given: Any) -> str | None:
     )
 
 
-def _fix(option: Option, given: Any) -> str:
+def _fix(option: Option, given: Any, shapes: Shapes) -> str:
     types = {unwrap(member)[0] for member in alternatives(option.annotation)}
     if int in types and isinstance(given, float) and given.is_integer():
         return f"write {int(given)}, without a decimal point"
@@ -180,6 +180,8 @@ def _fix(option: Option, given: Any) -> str:
             return f"write {write_inline(number)}, without quotes"
     value = option.default
     if not isinstance(value, bool | int | float | str | tuple):
-        value = example(option.annotation)
+        value = shapes.example(option.annotation)
+    if value == {} and option.default is not REQUIRED:
+        return f"give a mapping, or remove {option.name}"
     key = "" if option.name.isdigit() else f"{option.name}: "
     return f"for example {key}{write_inline(value)}"

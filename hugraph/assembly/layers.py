@@ -11,17 +11,18 @@ from hugraph.errors import ResourceError, SpecError
 MAX_BYTES = 2**20
 
 
-def read_layers(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> list[Node]:
+def read_layers(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> list[list[Node]]:
     """Reads a spec, the specs that it `extends`, and overrides such as `train.lr=1e-3`.
 
     Returns:
-        Mappings, each to be laid over the ones before: the most basic file first.
+        Mappings, each to be laid over the ones before: a list with the most basic file first, one
+        for each file that extends it, and, if there are any, one of all overrides together.
 
     Raises:
-        SpecError: If anything cannot be read as strict YAML.
+        SpecError: If anything cannot be read as strict YAML, or `extends` is not a relative path.
         ResourceError: If there is no permission to read a file.
     """
-    layers: list[Node] = []
+    changes: list[list[Node]] = [_overrides(overrides)] if overrides else []
     seen: list[Path] = []
     file, referrer = Path(path), None
     while True:
@@ -35,7 +36,8 @@ def read_layers(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         seen.append(file.resolve())
         layer = parse(text, str(file))
         if not isinstance(layer.value, dict):
-            what = f"the top level of a spec must be a mapping, got {shown(layer.plain())}"
+            kind = shown(layer.plain()).split(" ")[0]  # the file may hold what nobody should see
+            what = f"the top level of a spec must be a mapping, not a {kind}"
             raise SpecError(
                 "spec is empty" if layer.value is None else what,
                 at=str(layer.place),
@@ -43,20 +45,29 @@ def read_layers(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
             )
         keys = dict(layer.value)
         extends = keys.pop("extends", None)
-        layers.insert(0, replace(layer, value=keys))
+        changes.insert(0, [replace(layer, value=keys)])
         if extends is None:
-            return layers + _overrides(overrides)
+            return changes
         if not isinstance(extends.value, str) or not extends.value:
             raise SpecError(
                 f"extends: expected the path of a spec, got {shown(extends.plain())}",
                 at=str(extends.place),
                 fix="for example `extends: base.yaml`, relative to this file",
             )
+        if Path(extends.value).is_absolute():
+            raise SpecError(
+                f"extends: {extends.value} is absolute and holds on one machine only",
+                at=str(extends.place),
+                fix="name a spec relative to this file, such as ../base.yaml",
+            )
         file, referrer = file.parent / extends.value, extends.place
 
 
 def merge(base: Node, change: Node, outlives: Mapping[str, frozenset[str]]) -> Node:
     """Lays `change` over `base`, mapping by mapping.
+
+    A mapping of `change` adds keys to that of `base` and replaces some; an empty one replaces the
+    whole.
 
     Args:
         base: What is changed.
@@ -72,7 +83,8 @@ def merge(base: Node, change: Node, outlives: Mapping[str, frozenset[str]]) -> N
         if change.value[name].value != kept[name].value:
             kept = {key: node for key, node in kept.items() if key in outlives[name]}
     for name, node in change.value.items():
-        kept[name] = merge(kept[name], node, outlives) if name in kept else node
+        adds = name in kept and node.value != {}
+        kept[name] = merge(kept[name], node, outlives) if adds else node
     return replace(base, value=kept)
 
 

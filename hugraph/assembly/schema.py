@@ -60,19 +60,30 @@ class Schema(Generic[SPEC]):
         root: The keyword-only dataclass that a whole spec becomes.
         registries: The components, by kind.
         rules: Checks between keys; each takes the spec and yields faults.
+        belongings: By section, the path of a mapping whose keys belong to the component of that
+            section. Where a file or the overrides choose another component than what they change,
+            the mapping is not inherited: it has its default, or the keys that they give it.
     """
 
     def __init__(
-        self, root: type[SPEC], registries: Mapping[str, Registry], rules: Sequence[Rule[SPEC]] = ()
+        self,
+        root: type[SPEC],
+        registries: Mapping[str, Registry],
+        rules: Sequence[Rule[SPEC]] = (),
+        belongings: Mapping[str, KeyPath] | None = None,
     ) -> None:
         self.root = root
         self.registries = registries
         self.rules = rules
+        self.belongings = belongings or {}
         self.shapes = Shapes(registries)
         self._types: dict[Any, Any] = {}
 
     def resolve(self, path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> SPEC:
         """Reads a spec with everything that it extends, and fills every default in.
+
+        A file changes the one that it extends, and the overrides change the file: key by key, but
+        an empty mapping, as in `objective.penalties={}`, replaces all keys of the one it changes.
 
         Args:
             path: A YAML file.
@@ -91,7 +102,7 @@ class Schema(Generic[SPEC]):
             text: YAML.
             source: What messages call it.
         """
-        return self._resolve([parse(text, source)], source)
+        return self._resolve([[parse(text, source)]], source)
 
     def tree(self, spec: SPEC) -> dict[str, Any]:
         """A spec as plain mappings, lists and scalars, with every default."""
@@ -115,10 +126,10 @@ class Schema(Generic[SPEC]):
         schema["required"] = ["version"]
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
-    def _resolve(self, layers: Sequence[Node], source: str) -> SPEC:
+    def _resolve(self, changes: Sequence[Sequence[Node]], source: str) -> SPEC:
         tree = Node({}, Place(source, 1, 1))
-        for layer in layers:
-            tree = self._named(self.root, merge(tree, layer, self._outlives))
+        for change in changes:
+            tree = self._changed(tree, change)
         spec, problems = self._check(tree)
         if spec is None:
             sound = tree
@@ -132,6 +143,25 @@ class Schema(Generic[SPEC]):
             raise gathered([problem.error for problem in ordered], source)
         assert spec is not None
         return spec
+
+    def _changed(self, tree: Node, change: Sequence[Node]) -> Node:
+        changed, inherited = self._laid(tree, change), tree
+        for section, path in self.belongings.items():
+            before, after = self._choice(tree, section), self._choice(changed, section)
+            if before is not None and before != after and isinstance(_at(tree, path), dict):
+                inherited = _without(inherited, path)
+        return changed if inherited is tree else self._laid(inherited, change)
+
+    def _laid(self, tree: Node, layers: Sequence[Node]) -> Node:
+        for layer in layers:
+            tree = self._named(self.root, merge(tree, layer, self._outlives))
+        return tree
+
+    def _choice(self, tree: Node, section: str) -> Any:
+        """The name of the component that is chosen in a section, if there is one yet."""
+        group = self.shapes.group(options(self.root)[section].annotation)
+        assert group and group.registry
+        return _at(tree, (section, group.registry.key))
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
@@ -311,6 +341,15 @@ class _OrName:
         self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {"anyOf": [{"enum": list(self.names)}, handler(core_schema)]}
+
+
+def _at(tree: Node, path: KeyPath) -> Any:
+    """The value of the node at `path`; None if there is none."""
+    for part in path:
+        if not isinstance(tree.value, dict) or part not in tree.value:
+            return None
+        tree = tree.value[str(part)]
+    return tree.value
 
 
 def _without(tree: Node, path: KeyPath) -> Node:

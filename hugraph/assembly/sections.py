@@ -11,9 +11,15 @@ from annotated_types import Ge, Interval, Predicate
 from hugraph.assembly.annotation import Options
 from hugraph.assembly.catalog import GRAPHS, REGISTRIES, SPLITS
 from hugraph.assembly.faults import Fault
+from hugraph.assembly.options import call
 from hugraph.assembly.registry import Bound
 from hugraph.assembly.schema import Schema
+from hugraph.checks import distinct
+from hugraph.data.split import PARTS
+from hugraph.errors import hint
 from hugraph.interfaces import Component
+from hugraph.metrics import METRICS
+from hugraph.models.pairwise import PairwiseModel
 from hugraph.train import evaluator
 from hugraph.train.config import TrainConfig
 from hugraph.train.objective import Objective
@@ -77,46 +83,81 @@ class Spec:
 
 
 def early_stopping_watches_an_evaluated_metric(spec: Spec) -> Iterator[Fault]:
-    """The metric that ends training is computed."""
+    """The metric that ends training is computed, and the higher it is, the better."""
     metric = spec.train.early_stopping.metric
     options = spec.evaluate.options
-    evaluated = [f"{name}@{k}" for name, k in product(options["metrics"], options["k"])]
-    if metric not in evaluated:
-        near = get_close_matches(metric, evaluated, n=1) or evaluated
+    raised = [name for name in options["metrics"] if name in METRICS]
+    evaluated = [f"{name}@{k}" for name, k in product(raised, options["k"])]
+    name = metric.partition("@")[0]
+    if name in options["metrics"] and name not in raised:
+        yield Fault(
+            [("train", "early_stopping", "metric")],
+            f"train.early_stopping.metric {metric!r} is not better the higher it is",
+            f"write {evaluated[0] if evaluated else 'recall@10'}",
+        )
+    elif metric not in evaluated:
+        near = get_close_matches(metric, evaluated, n=1) or evaluated or ["recall@10"]
         yield Fault(
             [
                 ("train", "early_stopping", "metric"),
                 ("evaluate", "metrics"),
                 ("evaluate", "k"),
             ],
-            f"train.early_stopping.metric {metric!r} is not evaluated ({', '.join(evaluated)})",
+            f"train.early_stopping.metric {metric!r} is not evaluated "
+            f"({', '.join(evaluated) or 'nothing is that is better the higher it is'})",
             f"write {near[0]}, or add to evaluate.metrics and evaluate.k",
         )
 
 
 def ratios_sum_to_one(spec: Spec) -> Iterator[Fault]:
-    """Shares of a split are shares of all interactions; training and test get some."""
+    """Shares of a split are shares of all interactions; each part gets some."""
     key = ("data", "split", "ratios")
     ratios = spec.data.split.options.get("ratios")
     if ratios is None:
         return
     if abs(sum(ratios) - 1) > 1e-6:
         yield Fault([key], f"data.split.ratios sum to {sum(ratios):g}, not 1", "[0.8, 0.1, 0.1]")
-    elif not (ratios[0] and ratios[2]):
-        what = f"data.split.ratios {list(ratios)} leave nothing for training or for test"
+    elif not all(ratios):
+        empty = " and for ".join(
+            part for part, share in zip(PARTS, ratios, strict=True) if not share
+        )
+        what = f"data.split.ratios {list(ratios)} leave nothing for {empty}"
         yield Fault([key], what, "[0.8, 0.1, 0.1]")
 
 
-def modalities_are_distinct(spec: Spec) -> Iterator[Fault]:
-    """No modality is read twice."""
-    modalities = spec.data.source.options.get("modalities") or ()
-    twice = sorted({name for name in modalities if modalities.count(name) > 1})
-    if twice:
-        yield Fault(
-            [("data", "modalities")],
-            f"data.modalities names {', '.join(map(repr, twice))} more than once",
-            "name each modality once",
-        )
+def nothing_is_evaluated_twice(spec: Spec) -> Iterator[Fault]:
+    """Each metric and each cut-off is listed once."""
+    for key in ("metrics", "k"):
+        values = list(spec.evaluate.options[key])
+        if not distinct(values):
+            once = ", ".join(map(str, dict.fromkeys(values)))
+            what = f"evaluate.{key} lists something twice: {', '.join(map(str, values))}"
+            yield Fault([("evaluate", key)], what, f"write [{once}]")
+
+
+def the_objective_names_terms_of_the_model(spec: Spec) -> Iterator[Fault]:
+    """What is minimised is what the model emits, as far as that is known before it is made."""
+    loss, penalties = spec.objective.options["loss"], spec.objective.options["penalties"]
+    losses = [loss] if isinstance(loss, str) else list(loss)
+    penalties = penalties if isinstance(penalties, dict) else {}
+    key = ("objective", "penalties")
+    for name in penalties:
+        if name in losses:
+            what = f"objective: {name!r} is both a loss and a penalty"
+            yield Fault([(*key, name), ("objective", "loss")], what, "remove one of the two")
+    constructor, _ = call(spec.model.constructor)
+    if not (isinstance(constructor, type) and issubclass(constructor, PairwiseModel)):
+        return
+    known = ("bpr", "l2", *constructor.penalty_names)
+    named = [(("objective", "loss"), name) for name in losses]
+    for path, name in named + [((*key, name), name) for name in penalties]:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            yield Fault(
+                [path, ("model", "component")],
+                f"{'.'.join(path)}: {spec.model.name} has no term {name!r}{hint(name, known)}",
+                f"write {near[0]}" if near else "name a term of this model, or remove it",
+            )
 
 
 def a_final_rate_has_a_schedule(spec: Spec) -> Iterator[Fault]:
@@ -136,7 +177,9 @@ SCHEMA = Schema(
     rules=[
         early_stopping_watches_an_evaluated_metric,
         ratios_sum_to_one,
-        modalities_are_distinct,
+        nothing_is_evaluated_twice,
+        the_objective_names_terms_of_the_model,
         a_final_rate_has_a_schedule,
     ],
+    belongings={"model": ("objective", "penalties")},
 )

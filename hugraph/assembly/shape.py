@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Any
 
-from hugraph.assembly.annotation import alternatives, entry, item, mark, unwrap
-from hugraph.assembly.options import Constructor, Option, options
+from hugraph.assembly.annotation import alternatives, entry, example, item, mark, unwrap
+from hugraph.assembly.options import REQUIRED, Constructor, Option, options
 from hugraph.assembly.registry import Registry
 from hugraph.interfaces import Component
 
@@ -76,3 +76,18 @@ class Shapes:
             if isinstance(value, str) and isinstance(mark(member), Component):
                 return member
         return annotation
+
+    def example(self, annotation: Any) -> Any:
+        """A plain value that a spec may have in the place of `annotation`, as short as can be."""
+        group = self.group(annotation)
+        if group is None:
+            return example(annotation)
+        name = next(iter(group.registry), None) if group.registry else None
+        needed = {
+            key: self.example(option.annotation)
+            for key, option in group.options(name).items()
+            if option.default is REQUIRED
+        }
+        if group.registry is None:
+            return needed
+        return {group.registry.key: name} | needed if needed or group.constructor else name

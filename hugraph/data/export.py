@@ -13,6 +13,7 @@ import polars as pl
 from hugraph.data.dataset import Dataset
 from hugraph.data.files import PLANTED
 from hugraph.data.folder import CHECKSUMS
+from hugraph.data.modalities import is_file_name
 from hugraph.data.split import PARTS
 from hugraph.errors import DataError, ResourceError
 from hugraph.interfaces import TokenBag
@@ -30,10 +31,17 @@ def write_directory(dataset: Dataset, path: str | Path) -> None:
         path: A directory that does not exist yet, or is empty.
 
     Raises:
-        DataError: If the directory holds anything.
+        DataError: If the directory holds anything, or a modality's name is not that of a file.
         ResourceError: If the system refuses to write.
     """
     directory = Path(path)
+    unfit = [modality for modality in dataset.features if not is_file_name(modality)]
+    if unfit:
+        raise DataError(
+            f"no file can have the name of modality {unfit[0]!r}",
+            at=dataset.name,
+            fix="name it in letters, digits, _ and -, and neither interactions nor items",
+        )
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):
@@ -44,15 +52,20 @@ def write_directory(dataset: Dataset, path: str | Path) -> None:
             )
         sums = []
         for name, content in _files(dataset):
-            (directory / name).write_bytes(content)
+            _write(directory / name, content)
             sums.append(f"{hashlib.sha256(content).hexdigest()}  {name}\n")
-        (directory / CHECKSUMS).write_text("".join(sums), encoding="utf-8")
+        _write(directory / CHECKSUMS, "".join(sums).encode())
     except OSError as error:
         raise ResourceError(
             f"the dataset cannot be written: {error.strerror or error}",
             at=str(directory.absolute()),
             fix="check permissions and free space",
         ) from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:  # not even what appeared meanwhile is overwritten
+        file.write(content)
 
 
 def _files(dataset: Dataset) -> Iterator[tuple[str, bytes]]:

@@ -9,13 +9,15 @@ from typing import Annotated
 import numpy as np
 import polars as pl
 import polars.selectors as cs
-from annotated_types import Ge
+from annotated_types import Ge, Predicate
 
+from hugraph.checks import check_options, distinct
 from hugraph.data.dataset import Dataset
 from hugraph.data.folder import Folder
-from hugraph.data.ids import indices_of, lookalikes
+from hugraph.data.ids import indices_of
 from hugraph.data.interactions import InteractionColumns, read_interactions
 from hugraph.data.modalities import Matrix, align, find_modalities, read_modality
+from hugraph.data.oddities import with_oddities
 from hugraph.data.table import Table, find_table, read_table
 from hugraph.errors import DataError, SpecError, hint
 
@@ -26,7 +28,7 @@ PLANTED = "planted_"
 def load_directory(
     *,
     path: str,
-    modalities: Sequence[str] | None = None,
+    modalities: Annotated[Sequence[str], Predicate(distinct)] | None = None,
     drop_nulls: bool = False,
     allow_outside: bool = False,
     max_bytes: Annotated[int, Ge(1)] = 8 * 2**30,
@@ -59,22 +61,30 @@ def load_directory(
         DataError: If the data are missing, damaged or contradict themselves; names file and row.
         SpecError: If a modality is asked for that is not there.
         ResourceError: If the system refuses to read a file.
+        ValueError: If a value is out of its range.
     """
+    check_options(load_directory, modalities=modalities, max_bytes=max_bytes)
     folder = Folder(path, max_bytes=max_bytes, allow_outside=allow_outside)
     found = find_modalities(folder)
     chosen = _choose(modalities, found, folder)
     warnings: list[str] = []
     interactions = read_interactions(folder, drop_nulls=drop_nulls, warnings=warnings)
     items = _read_items(folder)
-    raw = {modality: read_modality(folder, modality, found[modality]) for modality in chosen}
-    item_ids = _item_ids(interactions, items, raw)
+    item_ids = interactions.item_ids if items is None else items.frame["item"]
+    raw: dict[str, Matrix | Table] = {}
+    numbered = [m for m in chosen if found[m].endswith(".npy") and f"{m}.ids" not in folder.names]
+    if items is None and numbered:
+        first = raw[numbered[0]] = read_modality(folder, numbered[0], found[numbered[0]])
+        item_ids = _numbers(first)
     item_indices = _item_indices(interactions, item_ids, items)
     truth = {} if items is None else _truth(items)
-    _warn_of_lookalikes(interactions.user_ids, item_ids, warnings)
-    _warn_of_degrees(interactions.users, item_indices, len(item_ids), warnings)
+    features = {}
+    for modality in chosen:  # one after the other: the raw bytes may take as much as the features
+        part = raw.pop(modality, None) or read_modality(folder, modality, found[modality])
+        features[modality] = align(part, modality, item_ids, warnings)
+        del part
     _warn_of_twins(found, chosen, folder, warnings)
-    features = {m: align(raw.pop(m), m, item_ids, warnings) for m in chosen}
-    return Dataset(
+    dataset = Dataset(
         name=folder.path.resolve().name,
         synthetic=bool(truth),
         user_ids=interactions.user_ids.to_numpy().astype(object),
@@ -91,6 +101,7 @@ def load_directory(
         files=folder.digests,
         warnings=tuple(warnings),
     )
+    return with_oddities(dataset)
 
 
 def _choose(
@@ -105,8 +116,6 @@ def _choose(
                 at=str(folder.path),
                 fix=f"add {modality}.npy, or ask for those that are there",
             )
-        if list(modalities).count(modality) > 1:
-            raise SpecError(f"modality {modality!r} is asked for twice", fix="ask for it once")
     return list(modalities)
 
 
@@ -128,17 +137,10 @@ def _read_items(folder: Folder) -> Table | None:
     return table._replace(frame=table.frame.fill_null(""))
 
 
-def _item_ids(
-    interactions: InteractionColumns,
-    items: Table | None,
-    raw: Mapping[str, Matrix | Table],
-) -> pl.Series:
-    if items is not None:
-        return items.frame["item"]
-    for part in raw.values():
-        if isinstance(part, Matrix) and part.ids is None:
-            return pl.int_range(len(part.values), eager=True).cast(pl.String)
-    return interactions.item_ids
+def _numbers(matrix: Matrix | Table) -> pl.Series:
+    """The ids of items that are rows of a matrix and nothing else."""
+    assert isinstance(matrix, Matrix)
+    return pl.int_range(len(matrix.values), eager=True).cast(pl.String)
 
 
 def _item_indices(
@@ -176,14 +178,6 @@ def _truth(items: Table) -> dict[str, np.ndarray]:
     return {column.name.removeprefix(PLANTED): column.to_numpy(writable=True) for column in labels}
 
 
-def _warn_of_lookalikes(user_ids: pl.Series, item_ids: pl.Series, warnings: list[str]) -> None:
-    for kind, ids in (("user", user_ids), ("item", item_ids)):
-        pairs = lookalikes(ids.to_list())
-        if pairs:
-            one, other = pairs[0]
-            warnings.append(f"{len(pairs):,} {kind} ids look like others, as {one!r} and {other!r}")
-
-
 def _warn_of_twins(
     found: Mapping[str, str], chosen: Sequence[str], folder: Folder, warnings: list[str]
 ) -> None:
@@ -193,14 +187,3 @@ def _warn_of_twins(
     warnings += [
         f"{' and '.join(names)} are the same file" for names in twins.values() if names[1:]
     ]
-
-
-def _warn_of_degrees(
-    users: np.ndarray, items: np.ndarray, num_items: int, warnings: list[str]
-) -> None:
-    idle = int((np.bincount(items, minlength=num_items) == 0).sum())
-    if idle:
-        warnings.append(f"{idle:,} of {num_items:,} items have no interaction")
-    full = int((np.bincount(users) == num_items).sum())
-    if full:
-        warnings.append(f"{full:,} users have every item, nothing can be recommended to them")

@@ -10,6 +10,7 @@ import torch
 from annotated_types import Ge
 
 from hugraph.data.dataset import Dataset
+from hugraph.data.oddities import with_oddities
 from hugraph.errors import DataError
 from hugraph.interfaces import TokenBag
 
@@ -21,8 +22,8 @@ def filter_interactions(
 
     First interactions rated below `min_rating` go, then, until nothing changes, those of users and
     items with fewer than `k_core` interactions. Users and items without an interaction then leave
-    the dataset with their ids, features and table rows. Without either option the dataset comes
-    back as it is, cold items included.
+    the dataset with their ids, features and table rows, and the warnings count anew. Without either
+    option the dataset comes back as it is, cold items included.
 
     Args:
         dataset: What to restrict.
@@ -58,14 +59,14 @@ def filter_interactions(
             at=dataset.name,
             fix="lower k_core or min_rating",
         )
-    smaller = _restrict(dataset, keep)
+    smaller = with_oddities(_restrict(dataset, keep), before=dataset)
     report = (
         f"filtered with {options}: "
         f"interactions {dataset.num_interactions:,} → {smaller.num_interactions:,}, "
         f"users {dataset.num_users:,} → {smaller.num_users:,}, "
         f"items {dataset.num_items:,} → {smaller.num_items:,}"
     )
-    return replace(smaller, warnings=(*dataset.warnings, report))
+    return replace(smaller, warnings=(*smaller.warnings, report))
 
 
 def _restrict(dataset: Dataset, keep: np.ndarray) -> Dataset:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 from hugraph.errors import DataError, HugraphError, ResourceError
 
 CHECKSUMS = "SHA256SUMS"
+_LISTED = 10
 
 
 class Folder:
@@ -43,7 +46,7 @@ class Folder:
             raise DataError(
                 f"no directory {str(path)!r}",
                 at=str(self.path),
-                fix=f"name an existing one; beside it are: {_siblings(self.path) or 'none'}",
+                fix=f"name it with --data DIR, or set data.path{_siblings(self.path)}",
             ) from None
         except OSError as error:
             raise _unreadable(self.path, error) from None
@@ -74,6 +77,12 @@ class Folder:
         """SHA-256 over the names and hashes of all files read so far."""
         lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(self.digests.items()))
         return hashlib.sha256(lines.encode()).hexdigest()
+
+    def listing(self) -> str:
+        """A few of the names in it, those of directories with a slash."""
+        shown = self.names[:_LISTED]
+        slashed = [f"{n}/" if os.path.isdir(self.path / n) else n for n in shown]
+        return _shortened(slashed, len(self.names)) or "nothing"
 
     @cached_property
     def _checksums(self) -> dict[str, str]:
@@ -106,7 +115,7 @@ class Folder:
             raise DataError(
                 f"{name} is not there",
                 at=str(path),
-                fix=f"add it; the directory has: {', '.join(self.names) or 'nothing'}",
+                fix=f"add it; the directory has: {self.listing()}",
             ) from None
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, in Python 3.10
             raise _unreadable(path, error) from None
@@ -124,4 +133,8 @@ def _siblings(path: Path) -> str:
         names = sorted(entry.name for entry in path.parent.iterdir() if entry.is_dir())
     except OSError:
         return ""
-    return ", ".join(names[:8])
+    return f"; beside it are: {_shortened(names, len(names))}" if names else ""
+
+
+def _shortened(names: Sequence[str], count: int) -> str:
+    return ", ".join(names[:_LISTED]) + (", …" if count > _LISTED else "")

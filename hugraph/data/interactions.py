@@ -58,14 +58,14 @@ def read_interactions(
         raise DataError(
             "no interactions.csv, interactions.csv.gz or interactions.parquet",
             at=str(folder.path),
-            fix=f"add one; the directory has: {', '.join(folder.names) or 'nothing'}",
+            fix=f"add one; the directory has: {folder.listing()}",
         )
     table = read_table(folder, name, required=("user", "item"), known=_COLUMNS)
     table = _without_nulls(table, drop_nulls, warnings)
     if table.frame.is_empty():
         raise DataError("0 interactions", at=table.path, fix="add a row for each interaction")
     for kind in ("user", "item"):
-        _refuse_float_ids(table, kind)
+        _examine_float_ids(table, kind, warnings)
     columns = set(table.frame.columns)
     user_ids, item_ids = (table.frame[k].unique(maintain_order=True) for k in ("user", "item"))
     read = InteractionColumns(
@@ -99,14 +99,18 @@ def _without_nulls(table: Table, drop_nulls: bool, warnings: list[str]) -> Table
     return table._replace(frame=frame.filter(~lacking), rows=table.rows[~lacking])
 
 
-def _refuse_float_ids(table: Table, kind: str) -> None:
+def _examine_float_ids(table: Table, kind: str, warnings: list[str]) -> None:
     column = table.frame[kind]
-    if column.str.contains(r"^-?[0-9]+\.0+$").all():
+    floats = column.str.contains(r"^-?[0-9]+\.0+$")
+    if floats.all():
         raise DataError(
             f"all {kind} ids are floats, as {column[0]!r}: ids must be text or whole numbers",
             at=f"{table.path}, column {kind}",
             fix="write them without the decimal point",
         )
+    if floats.any():
+        found = column.filter(floats)
+        warnings.append(f"{found.n_unique():,} {kind} ids are floats, as {found[0]!r}, others not")
 
 
 def _timestamps(table: Table) -> np.ndarray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import torch
 
-from hugraph.data.features import checked_float32, constant_columns, repeated_columns
+from hugraph.data.features import checked_float32
 from hugraph.data.folder import Folder
 from hugraph.data.ids import indices_of
 from hugraph.data.npy import parse_npy
@@ -23,6 +24,15 @@ class Matrix(NamedTuple):
     values: np.ndarray  # (num_rows, dim), any real number type
     ids: pl.Series | None  # (num_rows,) raw item ids, if the modality came with a list of them
     path: str
+
+
+def is_file_name(modality: str) -> bool:
+    """A name in letters, digits, _ and -, other than interactions and items.
+
+    It begins with a letter or digit. No other name becomes a file, so none leaves its directory.
+    """
+    named = re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", modality)
+    return named is not None and modality.lower() not in ("interactions", "items")
 
 
 def find_modalities(folder: Folder) -> dict[str, str]:
@@ -84,22 +94,11 @@ def align(
     Raises:
         DataError: If rows and items do not fit, a value cannot be used, or no item has any.
     """
+    features: np.ndarray | TokenBag
     if isinstance(raw, Table):
-        bag, strangers = _align_tokens(raw, item_ids)
-        missing = int((bag.offsets.diff() == 0).sum())
-        features: np.ndarray | TokenBag = bag
+        features, strangers = _align_tokens(raw, item_ids)
     else:
-        matrix, strangers = _align_matrix(raw, item_ids)
-        missing = int((~matrix.any(axis=1)).sum())
-        features = matrix
-        for kind, columns in (
-            ("constant", constant_columns(matrix)),
-            ("repeated", repeated_columns(matrix) & ~constant_columns(matrix)),
-        ):
-            if columns.any():
-                warnings.append(f"{modality}: {columns.sum():,} of {len(columns):,} columns {kind}")
-    if missing:
-        warnings.append(f"{modality}: {missing:,} of {len(item_ids):,} items lack it")
+        features, strangers = _align_matrix(raw, item_ids)
     if strangers:
         warnings.append(f"{modality}: {strangers:,} ids left out that are no items of the dataset")
     return features
@@ -159,7 +158,7 @@ def _read_ids(folder: Folder, name: str) -> pl.Series:
             f"byte {error.start:,} is not UTF-8", at=path, fix="save the file as UTF-8"
         ) from None
     ids = pl.Series([line.removesuffix("\r") for line in text.rstrip("\r\n").split("\n")])
-    faults = ~ids.is_first_distinct() | (ids == "")
+    faults = ~ids.is_first_distinct() | (ids.str.strip_chars() == "")
     if faults.any():
         first = int(faults.arg_max() or 0)
         raise DataError(

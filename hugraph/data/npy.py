@@ -48,7 +48,7 @@ def parse_npy(content: bytes, *, at: str) -> np.ndarray:
             at=at,
             fix="save features.astype('float32')",
         )
-    if len(shape) != 2 or 0 in shape:
+    if len(shape) != 2 or any(type(size) is not int or size < 1 for size in shape):
         raise DataError(
             f"shape {shape} is not that of a matrix with a row for each item",
             at=at,

@@ -9,9 +9,11 @@ from typing import Annotated
 
 import numpy as np
 import polars as pl
-from annotated_types import Ge, Interval, Lt, MinLen
+from annotated_types import Ge, Interval, Lt, MinLen, Predicate
 
+from hugraph.checks import check_options, descending, distinct
 from hugraph.data.dataset import Dataset
+from hugraph.data.modalities import is_file_name
 from hugraph.seed import stream
 
 _KEYWORDS = {
@@ -39,12 +41,16 @@ _FINE = [word for branch in _KEYWORDS.values() for words in branch.values() for 
 
 def planted(
     *,
-    num_users: Annotated[int, Ge(2)] = 1000,
-    num_items: Annotated[int, Ge(8)] = 2000,
+    num_users: Annotated[int, Interval(ge=2, le=10**6)] = 1000,
+    num_items: Annotated[int, Interval(ge=8, le=10**6)] = 2000,
     interactions_per_user: Annotated[int, Ge(3)] = 12,
-    levels: Annotated[Sequence[Annotated[int, Ge(1)]], MinLen(1)] = (32, 8, 4),
-    modalities: Annotated[Sequence[str], MinLen(1)] = ("visual", "acoustic", "textual"),
-    dim: Annotated[int, Ge(1)] = 64,
+    levels: Annotated[
+        Sequence[Annotated[int, Interval(ge=1, le=10**4)]], MinLen(1), Predicate(descending)
+    ] = (32, 8, 4),
+    modalities: Annotated[
+        Sequence[Annotated[str, Predicate(is_file_name)]], MinLen(1), Predicate(distinct)
+    ] = ("visual", "acoustic", "textual"),
+    dim: Annotated[int, Interval(ge=1, le=4096)] = 64,
     noise: Annotated[float, Ge(0)] = 1.0,
     stray: Annotated[float, Interval(ge=0, le=1)] = 0.1,
     popularity_skew: Annotated[float, Interval(ge=0, le=5)] = 0.5,
@@ -80,11 +86,10 @@ def planted(
         A dataset marked as synthetic, whose `truth` holds `level_1` (the finest) and upward.
 
     Raises:
-        ValueError: If `levels` do not descend, or there are fewer items than finest intents or than
-            a user may have interactions.
+        ValueError: If a value is out of its range, or there are fewer items than finest intents or
+            than a user may have interactions.
     """
-    if any(fine <= coarse for fine, coarse in pairwise(levels)):
-        raise ValueError(f"levels must descend, from fine to coarse, got {list(levels)}")
+    check_options(planted, **locals())
     if num_items < max(levels[0], 2 * interactions_per_user):
         raise ValueError(
             f"{num_items} items are too few for {levels[0]} intents and {interactions_per_user} "
@@ -114,7 +119,7 @@ def planted(
         item_table=_item_table(truth, levels),
         features=features,
         truth={f"level_{level}": intents for level, intents in enumerate(truth, start=1)},
-        fingerprint=_fingerprint(users, items, *truth, *features.values()),
+        fingerprint=_fingerprint(list(features), users, items, *truth, *features.values()),
     )
 
 
@@ -204,8 +209,8 @@ def _keyword(words: Sequence[str], intent: int) -> str:
     return f"{words[place]} {round_ + 1}" if round_ else words[place]
 
 
-def _fingerprint(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
+def _fingerprint(modalities: list[str], *arrays: np.ndarray) -> str:
+    digest = hashlib.sha256(repr(modalities).encode())
     for array in arrays:
         digest.update(f"{array.dtype} {array.shape} ".encode())
         digest.update(array.tobytes())

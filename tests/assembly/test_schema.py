@@ -154,12 +154,17 @@ def test_a_component_named_in_the_base_alone_takes_options_of_the_change(tmp_pat
             "oven.degrees: expected number > 0 and <= 300, got number nan",
             "for example degrees: 220.0",
         ),
-        ("oven: 3", "m.yaml:4:7", "oven: expected mapping, got integer 3", "for example oven: {}"),
+        (
+            "oven: 3",
+            "m.yaml:4:7",
+            "oven: expected mapping, got integer 3",
+            "give a mapping, or remove oven",
+        ),
         (
             "rest: []",
             "m.yaml:4:7",
             "rest: expected mapping or null, got list []",
-            "for example rest: {}",
+            "give a mapping, or remove rest",
         ),
         (
             "guests: [1, Ada]",

@@ -71,13 +71,61 @@ def test_every_option_of_the_catalogue_is_documented(kind, name):
             "[0.8, 0.1, 0.1]",
             "[0, 0.1, 0.9]",
             "g.yaml:3:57",
-            "data.split.ratios [0.0, 0.1, 0.9] leave nothing for training or for test",
+            "data.split.ratios [0.0, 0.1, 0.9] leave nothing for train",
+        ),
+        (
+            "[0.8, 0.1, 0.1]",
+            "[1, 0, 0]",
+            "g.yaml:3:57",
+            "data.split.ratios [1.0, 0.0, 0.0] leave nothing for validation and for test",
         ),
         (
             "source: planted",
             "source: planted, modalities: [a, b, a]",
             "g.yaml:3:37",
-            "data.modalities names 'a' more than once",
+            "data.modalities: expected list of string; a name in letters, digits, _ and -, other",
+        ),
+        (
+            "source: planted",
+            "source: planted, levels: [4, 8]",
+            "g.yaml:3:33",
+            "data.levels: expected list of integer >= 1 and <= 10000 (not empty); each is smaller",
+        ),
+        (
+            "source: planted",
+            "source: directory, path: d, modalities: [a, a]",
+            "g.yaml:3:48",
+            "data.modalities: expected list of string; nothing is listed twice or null, got list",
+        ),
+        (
+            "ndcg], k: [1, 5, 10, 20]",
+            "ndcg, recall], k: [1, 5, 10, 20]",
+            "g.yaml:14:21",
+            "evaluate.metrics lists something twice: precision, recall, ndcg, recall",
+        ),
+        (
+            "k: [1, 5, 10, 20]",
+            "k: [1, 10, 10]",
+            "g.yaml:14:51",
+            "evaluate.k lists something twice: 1, 10, 10",
+        ),
+        (
+            "loss: bpr",
+            "loss: bprr",
+            "g.yaml:12:19 and g.yaml:6:14",
+            "objective.loss: huign has no term 'bprr'; did you mean 'bpr'? (known: assignment_en",
+        ),
+        (
+            "l2: ",
+            "l3: ",
+            "g.yaml:12:66 and g.yaml:6:14",
+            "objective.penalties.l3: huign has no term 'l3' (known: assignment_entropy, bpr",
+        ),
+        (
+            "l2: ",
+            "bpr: ",
+            "g.yaml:12:67 and g.yaml:12:19",
+            "objective: 'bpr' is both a loss and a penalty",
         ),
         (
             "lr: 1e-3",
@@ -202,3 +250,70 @@ def test_only_the_path_of_a_directory_has_no_default():
         if option.default is REQUIRED
     ]
     assert needed == [("source", "directory", "path")]
+
+
+def test_a_metric_that_is_not_better_the_higher_it_is_ends_no_training():
+    listed = GOOD.replace("ndcg]", "ndcg, gini]").replace("metric: recall@10", "metric: gini@10")
+    ((_, what),) = problems(listed)
+    assert what == "train.early_stopping.metric 'gini@10' is not better the higher it is"
+    alone = GOOD.replace("[precision, recall, ndcg]", "[gini]")
+    ((_, what),) = problems(alone)
+    assert what.endswith(
+        "'recall@10' is not evaluated (nothing is that is better the higher it is)"
+    )
+
+
+def test_a_model_without_terms_of_a_known_kind_may_have_any_objective():
+    text = "version: 1\ndata: {source: planted}\nmodel: popularity\nobjective: {loss: other}"
+    assert SCHEMA.parse(text).objective.options["loss"] == "other"
+
+
+@pytest.fixture
+def penalties(tmp_path):
+    """What is left of the penalties of a spec after changes."""
+    (tmp_path / "g.yaml").write_text(GOOD)
+
+    def penalties(*overrides, extending=None):
+        if extending is not None:
+            (tmp_path / "h.yaml").write_text(f"extends: g.yaml\n{extending}")
+        name = "g.yaml" if extending is None else "h.yaml"
+        return SCHEMA.resolve(tmp_path / name, overrides).objective.options["penalties"]
+
+    return penalties
+
+
+def test_an_empty_mapping_takes_all_penalties_away(penalties):
+    assert "l2" in penalties()
+    assert penalties("objective.penalties={}") == {}
+    assert penalties(extending="objective: {penalties: {}}") == {}
+    assert penalties(extending="") == penalties()
+
+
+def test_penalties_of_one_model_are_not_inherited_by_another(penalties):
+    default = SCHEMA.parse("version: 1\ndata: {source: planted}\nmodel: bpr_mf")
+    assert penalties("model.component=bpr_mf") == default.objective.options["penalties"]
+    assert penalties("model=bpr_mf") == penalties("model.component=bpr_mf")
+    assert penalties(extending="model: bpr_mf") == penalties("model.component=bpr_mf")
+    assert penalties("model.component=huign") == penalties()
+
+
+def test_penalties_that_come_with_another_model_are_its_own(penalties):
+    l2, model = "objective.penalties.l2=0.5", "model.component=bpr_mf"
+    assert penalties(l2, model) == penalties(model, l2) == {"l2": 0.5}
+    named = "objective: {penalties: {l2: 0.5}}"
+    assert penalties(extending=f"model: bpr_mf\n{named}") == {"l2": 0.5}
+    assert penalties(model, extending=named) != {"l2": 0.5}
+    assert penalties(model, extending="objective: {penalties: 0.5}") == 0.5
+
+
+def test_a_missing_section_is_shown_with_a_component():
+    with pytest.raises(SpecError) as caught:
+        SCHEMA.parse("version: 1")
+    assert [problem.fix for problem in caught.value.problems] == [
+        "for example data: {source: planted}",
+        "for example model: huign",
+    ]
+    with pytest.raises(SpecError) as caught:
+        SCHEMA.parse("version: 1\ndata: {source: planted}\nmodel: huign\ntrain:")
+    (problem,) = caught.value.problems
+    assert problem.fix == "give a mapping, or remove train"

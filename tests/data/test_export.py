@@ -48,7 +48,7 @@ def test_a_planted_dataset_is_read_back_with_its_truth(tmp_path):
     assert_same(load_directory(path=str(tmp_path / "new" / "planted")), data)
 
 
-TEXTS = st.text(min_size=1, max_size=4)
+TEXTS = st.text(min_size=1, max_size=4).filter(lambda text: text.strip())
 
 
 @given(
@@ -118,9 +118,26 @@ def test_nothing_is_overwritten_and_refusals_are_explained(tmp_path, monkeypatch
     with pytest.raises(ResourceError, match="cannot be written: File exists"):
         write_directory(data, tmp_path / "mine")
 
-    def refuse(self, content):
+    def refuse(self, mode):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ResourceError, match="No space left on device"):
         write_directory(replace(data, truth={}), tmp_path / "new")
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch):
+    (tmp_path / "items.csv").write_text("precious")
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter(()))
+    with pytest.raises(ResourceError, match="cannot be written: File exists"):
+        write_directory(planted(num_users=9, num_items=60, interactions_per_user=3), tmp_path)
+    assert (tmp_path / "items.csv").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["../evil", "", "a/b", "/etc/x", "..", "-n", "items", "visual\n"])
+def test_a_modality_whose_name_is_not_that_of_a_file_is_not_written(tmp_path, name):
+    data = planted(num_users=9, num_items=60, interactions_per_user=3)
+    renamed = replace(data, features={name: data.features["visual"]})
+    with pytest.raises(DataError, match="no file can have the name of modality"):
+        write_directory(renamed, tmp_path / "out" / "new")
+    assert list(tmp_path.iterdir()) == []

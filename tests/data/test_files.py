@@ -1,12 +1,14 @@
 import csv
 import gzip
 import random
+import weakref
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from hugraph.data.files import load_directory
+from hugraph.data.modalities import read_modality
 from hugraph.errors import DataError, HugraphError, SpecError
 
 from .directories import INTERACTIONS, ITEMS, directory, npy
@@ -52,7 +54,7 @@ def test_only_the_modalities_asked_for_are_read_and_in_that_order(tmp_path):
         load_directory(path=path)
 
 
-def test_a_modality_that_is_not_there_or_asked_for_twice_is_a_fault_of_the_spec(tmp_path):
+def test_a_modality_that_is_not_there_or_asked_for_twice_is_refused(tmp_path):
     path = directory(tmp_path, visual__npy=VISUAL)
     with pytest.raises(SpecError) as caught:
         load_directory(path=path, modalities=["visua"])
@@ -60,7 +62,7 @@ def test_a_modality_that_is_not_there_or_asked_for_twice_is_a_fault_of_the_spec(
         caught.value
     )
     assert str(tmp_path) in str(caught.value)
-    with pytest.raises(SpecError, match="'visual' is asked for twice"):
+    with pytest.raises(ValueError, match="Nothing is listed twice"):
         load_directory(path=path, modalities=["visual", "visual"])
 
 
@@ -132,6 +134,27 @@ def test_ids_that_look_alike_stay_apart_and_are_pointed_out(tmp_path):
     assert "2 user ids look like others, as '7' and '07'" in data.warnings
 
 
+def test_ids_of_which_some_are_floats_are_pointed_out(tmp_path):
+    rows = "user,item\n7.0,x\n8,x\n9.0,y\n7.0,y\n"
+    data = load_directory(path=directory(tmp_path, interactions__csv=rows))
+    assert "2 user ids are floats, as '7.0', others not" in data.warnings
+
+
+def test_only_one_modality_at_a_time_is_in_memory_as_read(tmp_path, monkeypatch):
+    alive = []
+
+    def watched(*arguments):
+        assert [ref for ref in alive if ref() is not None] == []
+        matrix = read_modality(*arguments)
+        alive.append(weakref.ref(matrix.values))
+        return matrix
+
+    monkeypatch.setattr("hugraph.data.files.read_modality", watched)
+    path = directory(tmp_path, a__npy=VISUAL, b__npy=VISUAL + 1, c__npy=VISUAL + 2)
+    assert list(load_directory(path=path).features) == ["a", "b", "c"]
+    assert len(alive) == 3
+
+
 def test_oddities_of_features_are_pointed_out(tmp_path):
     matrix = np.array([[1, 5, 1], [2, 5, 2], [3, 5, 3]], dtype=np.float32)
     path = directory(tmp_path, a__npy=matrix, b__npy=matrix)
@@ -183,6 +206,11 @@ def test_planted_columns_mark_the_data_as_synthetic(tmp_path):
     [
         ({"interactions__csv": None}, "no interactions.csv", ""),
         ({"interactions__csv": "user,item\n"}, "0 interactions", "interactions.csv"),
+        ({"interactions__csv": "user,item\nann,x\n \t ,y\n"},
+         "1 interactions lack a value .1 without user.; the first in rows 3", "interactions.csv"),
+        ({"items__csv": "item,title\nx,X\n  ,Y\nz,Z\n"}, "1 rows have no id", "items.csv, row 3"),
+        ({"v__npy": np.ones((3, 2)), "v__ids": "x\n  \ny\n"}, "id '  ' is empty", "line 2"),
+        ({"w__tokens__csv": "item,token\nx,1\n  ,2\n"}, "1 rows lack an item or a token", "row 3"),
         ({"interactions__csv": "user,item\nann,x\nann,y\n"}, "1 users, 3 items, 2 inter", ""),
         ({"interactions__csv": INTERACTIONS + "cat,q\nann,q\ndan,r\n"},
          "2 items of the interactions have no row in the items file .3 rows.: 'q', 'r'",

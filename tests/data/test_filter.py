@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hugraph.data.dataset import Dataset
 from hugraph.data.filter import filter_interactions
+from hugraph.data.oddities import with_oddities
 from hugraph.errors import DataError
 from hugraph.interfaces import TokenBag
 
@@ -48,8 +49,19 @@ def test_a_two_core_worked_by_hand_keeps_everything_aligned():
     assert core.truth["level_1"].tolist() == [1, 2]
     assert core.warnings == (
         "before",
+        "2 users have every item, nothing can be recommended to them",
+        "words: 1 of 2 items lack it",
         "filtered with k_core 2, min_rating None: interactions 6 → 4, users 4 → 2, items 4 → 2",
     )
+
+
+def test_the_warnings_count_what_is_left():
+    before = with_oddities(DATA)
+    assert "1 of 4 items have no interaction" in before.warnings
+    assert "words: 2 of 4 items lack it" not in before.warnings
+    assert "words: 1 of 4 items lack it" in before.warnings
+    core = filter_interactions(before, k_core=2)
+    assert core.warnings == filter_interactions(DATA, k_core=2).warnings
 
 
 def test_a_rating_threshold_worked_by_hand():

@@ -30,8 +30,22 @@ def test_a_relative_path_counts_from_the_current_directory(tmp_path, monkeypatch
     assert str(caught.value).splitlines() == [
         "no directory 'iner'",
         f"  at: {tmp_path / 'iner'}",
-        "  fix: name an existing one; beside it are: inner",
+        "  fix: name it with --data DIR, or set data.path; beside it are: inner",
     ]
+    with pytest.raises(DataError) as caught:
+        Folder("nowhere/data")
+    assert caught.value.fix == "name it with --data DIR, or set data.path"
+
+
+def test_of_many_files_only_a_few_are_listed(tmp_path):
+    (tmp_path / "00").mkdir()
+    for number in range(1, 20):
+        (tmp_path / f"{number:02}").touch()
+    for read in (Folder(tmp_path).read, lambda _: Folder(tmp_path / "z")):
+        with pytest.raises(DataError) as caught:
+            read("z")
+        listed = caught.value.fix.partition(": ")[2]
+        assert listed in ("00", "00/, 01, 02, 03, 04, 05, 06, 07, 08, 09, …")
 
 
 def test_a_file_that_is_not_what_the_checksums_say_is_refused(tmp_path):

@@ -88,6 +88,8 @@ def test_a_seed_gives_the_same_dataset_and_another_seed_another():
     assert np.array_equal(one.items, same.items)
     assert all(np.array_equal(one.features[m], same.features[m]) for m in one.features)
     assert one.item_table.equals(same.item_table)
+    renamed = planted(**SMALL, seed=1, modalities=("visual", "acoustic", "words"))
+    assert renamed.fingerprint != one.fingerprint
 
 
 def test_other_trees_and_modalities_are_possible():
@@ -106,7 +108,12 @@ def test_other_trees_and_modalities_are_possible():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"levels": [4, 8, 32]}, r"levels must descend, from fine to coarse, got \[4, 8, 32\]"),
+        ({"levels": [4, 8, 32]}, r"levels must be such that: Each is smaller than the one before"),
+        ({"modalities": ["a", "a"]}, "modalities must be such that: Nothing is listed twice"),
+        ({"modalities": ["../a"]}, "modalities must be a sequence, each item such that: A name in"),
+        ({"num_users": 9_000_000_000_000}, "num_users must be <= 1000000, got 9000000000000"),
+        ({"num_items": 9_000_000_000_000}, "num_items must be <= 1000000"),
+        ({"dim": 9_000_000_000_000}, "dim must be <= 4096"),
         ({"num_items": 30}, "30 items are too few for 32 intents and 12 interactions a user"),
     ],
 )
