@@ -1,6 +1,5 @@
 """HUIGN: items as distributions over a hierarchy of intents, users as tastes for them."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal, cast
 
@@ -8,6 +7,7 @@ import torch
 from annotated_types import Ge, Gt, MinLen, Predicate
 from torch import Tensor, nn
 
+from hugraph.checks import descending, distinct
 from hugraph.interfaces import Component, ModalityFeatures
 from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
 from hugraph.nn import (
@@ -22,11 +22,6 @@ from hugraph.nn import (
 )
 from hugraph.nn.adjacency import Adjacency
 from hugraph.nn.hierarchy import Conv, Pooling
-
-
-def strictly_descending(levels: Sequence[int]) -> bool:
-    """Each level must have fewer intents than the one below, as in [32, 8, 4]."""
-    return all(low > high for low, high in itertools.pairwise(levels))
 
 
 class HUIGN(PairwiseModel):
@@ -84,10 +79,12 @@ class HUIGN(PairwiseModel):
         modality_features: ModalityFeatures,
         item_adjacency: Adjacency,
         *,
-        modalities: Sequence[str] | None = None,
-        levels: Annotated[
-            Sequence[Annotated[int, Ge(2)]], MinLen(1), Predicate(strictly_descending)
-        ] = (32, 8, 4),
+        modalities: Annotated[Sequence[str], MinLen(1), Predicate(distinct)] | None = None,
+        levels: Annotated[Sequence[Annotated[int, Ge(2)]], MinLen(1), Predicate(descending)] = (
+            32,
+            8,
+            4,
+        ),
         conv: Annotated[Callable[..., Conv], Component("conv")] = IntraLevelConv,
         pooling: Annotated[Callable[..., Pooling], Component("pooling")] = IntentPooling,
         fusion: Annotated[Callable[..., MultiModalFusion], Component("fusion")] = MultiModalFusion,
@@ -98,7 +95,7 @@ class HUIGN(PairwiseModel):
         aliased_penalties: bool = False,
     ) -> None:
         super().__init__(num_users, num_items)
-        if not levels or min(levels) < 2 or not strictly_descending(levels):
+        if not levels or min(levels) < 2 or not descending(levels):
             raise ValueError(f"levels must descend to at least 2 intents, got {list(levels)}")
         if levels[0] > num_items:
             raise ValueError(f"the finest level has {levels[0]} intents for {num_items} items")

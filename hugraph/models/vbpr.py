@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, MinLen, Predicate
 from torch import Tensor, nn
 
+from hugraph.checks import distinct
 from hugraph.interfaces import ModalityFeatures
 from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
 from hugraph.nn import ModalityContent
@@ -46,7 +47,7 @@ class VBPR(PairwiseModel):
         num_items: int,
         modality_features: ModalityFeatures,
         *,
-        modalities: Sequence[str] | None = None,
+        modalities: Annotated[Sequence[str], MinLen(1), Predicate(distinct)] | None = None,
         id_dim: Annotated[int, Ge(1)] = 32,
         content_dim: Annotated[int, Ge(1)] = 32,
         token_dim: Annotated[int, Ge(1)] = 128,

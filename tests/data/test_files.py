@@ -62,7 +62,7 @@ def test_a_modality_that_is_not_there_or_asked_for_twice_is_refused(tmp_path):
         caught.value
     )
     assert str(tmp_path) in str(caught.value)
-    with pytest.raises(ValueError, match="Nothing is listed twice"):
+    with pytest.raises(ValueError, match="distinct"):
         load_directory(path=path, modalities=["visual", "visual"])
 
 

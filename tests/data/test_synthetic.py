@@ -108,12 +108,15 @@ def test_other_trees_and_modalities_are_possible():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"levels": [4, 8, 32]}, r"levels must be such that: Each is smaller than the one before"),
-        ({"modalities": ["a", "a"]}, "modalities must be such that: Nothing is listed twice"),
-        ({"modalities": ["../a"]}, "modalities must be a sequence, each item such that: A name in"),
-        ({"num_users": 9_000_000_000_000}, "num_users must be <= 1000000, got 9000000000000"),
-        ({"num_items": 9_000_000_000_000}, "num_items must be <= 1000000"),
-        ({"dim": 9_000_000_000_000}, "dim must be <= 4096"),
+        ({"levels": [4, 8, 32]}, "levels must be descending"),
+        ({"modalities": ["a", "a"]}, "modalities must be distinct"),
+        ({"modalities": ["../a"]}, "modalities must be is_file_name"),
+        (
+            {"num_users": 9_000_000_000_000},
+            "num_users must be less than or equal to 1000000, got 9000000000000",
+        ),
+        ({"num_items": 9_000_000_000_000}, "num_items must be less than or equal to 1000000"),
+        ({"dim": 9_000_000_000_000}, "dim must be less than or equal to 4096"),
         ({"num_items": 30}, "30 items are too few for 32 intents and 12 interactions a user"),
     ],
 )

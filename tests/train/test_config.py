@@ -67,5 +67,5 @@ def test_an_option_out_of_its_range_is_refused_by_name(option):
 
 
 def test_patience_is_at_least_one_epoch():
-    with pytest.raises(ValueError, match=r"^patience must be >= 1, got 0$"):
+    with pytest.raises(ValueError, match=r"^patience must be greater than or equal to 1, got 0$"):
         EarlyStopping(patience=0)
