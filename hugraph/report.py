@@ -42,7 +42,8 @@ def find_runs(root: Path) -> list[Path]:
     """
     if not root.is_dir():
         raise RunError(f"there is no directory {root}", fix="name one that holds runs")
-    return sorted(record.parent for record in root.rglob("run.json"))
+    records = root.rglob("run.json")
+    return sorted(record.parent for record in records if (record.parent / "lock").is_file())
 
 
 def summarize(path: Path) -> RunSummary:
@@ -53,24 +54,33 @@ def summarize(path: Path) -> RunSummary:
     """
     run = RunDir(path)
     record = _json(run, "run.json")
-    finished = (path / "result.json").exists()
-    result = _json(run, "result.json") if finished else None
+    result = _json(run, "result.json") if (path / "result.json").exists() else None
     metrics = path / "metrics.jsonl"
-    epochs = len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
+    epochs = len(run.read_text(metrics.name).splitlines()) if metrics.exists() else 0
     try:
         data = record["data"]
         name = f"{data['name']} (synthetic)" if data["synthetic"] else str(data["name"])
-        if result is not None:
-            result["test"]["users"]
-        return RunSummary(path, str(record["model"]), name, epochs, result)
+        summary = RunSummary(path, str(record["model"]), name, epochs, result)
     except (KeyError, TypeError) as error:
-        raise _damaged(path, "run.json or result.json") from error
+        raise _damaged(path, "run.json") from error
+    if result is not None and not _is_result(result):
+        raise _damaged(path, "result.json")
+    return summary
+
+
+def _is_result(tree: Any) -> bool:
+    test = tree.get("test") if isinstance(tree, dict) else None
+    return (
+        isinstance(test, dict)
+        and "users" in test
+        and all(isinstance(value, int | float) for value in test.values())
+    )
 
 
 def _json(run: RunDir, name: str) -> Any:
     try:
         return json.loads(run.read_text(name))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(run.path, name) from error
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hugraph.cli.paths import PathName
 from hugraph.cli.terminal import count, write_json, write_line, write_table
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def data() -> None:
 
 
 @data.command(short_help="Say what a dataset is and how dense its graph would be.")
-@click.argument("directory", type=click.Path())
+@click.argument("directory", type=PathName())
 @click.option("--json", "as_json", is_flag=True, help="Write everything as JSON.")
 def describe(directory: str, as_json: bool) -> None:
     """Say what the dataset in DIRECTORY is, and how dense its co-interaction graph would be.
@@ -40,7 +41,7 @@ def describe(directory: str, as_json: bool) -> None:
 
 
 @data.command(short_help="Write a synthetic dataset.")
-@click.argument("out", type=click.Path())
+@click.argument("out", type=PathName())
 @click.argument("options", nargs=-1, metavar="[KEY=VALUE]...")
 def synthesize(out: str, options: tuple[str, ...]) -> None:
     """Write a synthetic dataset, drawn from a planted tree of intents, into the directory OUT.

@@ -1,19 +1,19 @@
 """`hugraph evaluate`."""
 
-import sys
 from pathlib import Path
 
 import click
 
 from hugraph.cli.outcome import write_outcome
-from hugraph.cli.terminal import write_json, write_line
+from hugraph.cli.paths import PathName
+from hugraph.cli.terminal import say, write_json
 
 
 @click.command(short_help="Test a run again, beside the popularity baseline.")
-@click.argument("run", type=click.Path())
+@click.argument("run", type=PathName())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
-    "--data", type=click.Path(), metavar="DIR", help="Where the dataset is now, if it has moved."
+    "--data", type=PathName(), metavar="DIR", help="Where the dataset is now, if it has moved."
 )
 @click.option("--json", "as_json", is_flag=True, help="Write the metrics as JSON.")
 def evaluate(run: str, overrides: tuple[str, ...], data: str | None, as_json: bool) -> None:
@@ -40,7 +40,7 @@ def evaluate(run: str, overrides: tuple[str, ...], data: str | None, as_json: bo
         baseline = experiment.evaluate(experiment.popularity().scorer()).metrics
     if not (path / "result.json").exists():
         epochs = summarize(path).epochs
-        write_line(f"note: the run is not finished (epoch {epochs})", file=sys.stderr)
+        say(f"note: the run is not finished (epoch {epochs})")
     test = {**measured.metrics, "users": len(measured.users)}
     if as_json:
         write_json({"test": test, "popularity": baseline})

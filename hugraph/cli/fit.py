@@ -1,17 +1,20 @@
 """`hugraph fit`."""
 
-import json
 import shlex
-import sys
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hugraph.cli.outcome import write_outcome
-from hugraph.cli.terminal import count, write_json, write_line
+from hugraph.cli.paths import PathName
+from hugraph.cli.terminal import count, say, write_json, write_line
 
 if TYPE_CHECKING:
     from hugraph.assembly.experiment import Experiment
@@ -20,23 +23,23 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Train the model of a spec and test it.")
-@click.option("--spec", "-s", type=click.Path(), metavar="SPEC", help="The spec, a YAML file.")
+@click.option("--spec", "-s", type=PathName(), metavar="SPEC", help="The spec, a YAML file.")
 @click.option(
     "--data",
-    type=click.Path(),
+    type=PathName(),
     metavar="DIR",
     help="Fit on the dataset in DIR instead of the spec's.",
 )
 @click.option(
     "--run",
     "run_path",
-    type=click.Path(),
+    type=PathName(),
     metavar="DIR",
     help="Run directory; runs/<spec>-<time> if left out.",
 )
 @click.option(
     "--resume",
-    type=click.Path(),
+    type=PathName(),
     metavar="RUN",
     help="Go on with a run that was stopped, exactly.",
 )
@@ -73,40 +76,45 @@ def fit(
     if resume is not None and run_path is not None:
         raise click.UsageError("--resume names the run directory already; leave --run out.")
 
-    from hugraph.assembly import runs
-    from hugraph.assembly.experiment import Experiment
-    from hugraph.assembly.sections import SCHEMA
-    from hugraph.train import RunDir
+    with _stoppable() as resumable:
+        from hugraph.assembly import runs
+        from hugraph.assembly.experiment import Experiment
+        from hugraph.assembly.sections import SCHEMA
+        from hugraph.assembly.spec import write_inline
+        from hugraph.train import RunDir
 
-    quiet = quiet or as_json
-    if resume is not None:
-        path = Path(resume)
-        with RunDir.resume(path) as run:
-            experiment = runs.reopen(path, data=data, overrides=overrides)
+        quiet = quiet or as_json
+        if resume is not None:
+            path = Path(resume)
+            resumable.append(path)
+            with RunDir.resume(path) as run:
+                experiment = runs.reopen(path, data=data, overrides=overrides)
+                _introduce(experiment, quiet)
+                model = experiment.build_model()
+                before = _result_file(path)
+                runs.go_on(experiment, run)
+                result = _train(experiment, model, run, quiet)
+                if before == _result_file(path) and not quiet:
+                    longer = result["epochs"] and experiment.spec.train.lr_schedule == "constant"
+                    more = "; raise train.epochs to go on" if longer else ""
+                    say(f"note: already finished{more}")
+        else:
+            assert spec is not None
+            if data is not None:
+                place = ("data.source=directory", f"data.path={write_inline(data)}")
+                overrides = (*place, *overrides)
+            resolved = SCHEMA.resolve(spec, overrides)
+            if run_path and Path(run_path).exists():
+                with RunDir.create(Path(run_path)):
+                    pass  # refused now if it is in use, not after the data are loaded
+            experiment = Experiment.prepare(resolved)
             _introduce(experiment, quiet)
-            model = experiment.build_model()
-            before = _result_file(path)
-            runs.go_on(experiment, run)
-            result = _train(experiment, model, run, quiet)
-            if before == _result_file(path) and not quiet:
-                longer = result["epochs"] and experiment.spec.train.lr_schedule == "constant"
-                more = "; raise train.epochs to go on" if longer else ""
-                write_line(f"note: already finished{more}", file=sys.stderr)
-    else:
-        assert spec is not None
-        if data is not None:
-            overrides = ("data.source=directory", f"data.path={json.dumps(data)}", *overrides)
-        resolved = SCHEMA.resolve(spec, overrides)
-        if run_path and Path(run_path).exists():
-            with RunDir.create(Path(run_path)):
-                pass  # refused now if it is in use, not after the data are loaded
-        experiment = Experiment.prepare(resolved)
-        _introduce(experiment, quiet)
-        model = experiment.build_model()  # a run begins only once nothing is wrong with it
-        path = Path(run_path) if run_path else _new_path(Path(spec))
-        with RunDir.create(path) as run:
-            runs.begin(experiment, run)
-            result = _train(experiment, model, run, quiet)
+            model = experiment.build_model()  # a run begins only once nothing is wrong with it
+            path = Path(run_path) if run_path else _new_path(Path(spec))
+            with RunDir.create(path) as run:
+                runs.begin(experiment, run)
+                resumable.append(path)
+                result = _train(experiment, model, run, quiet)
     if as_json:
         write_json(result)
     else:
@@ -118,26 +126,53 @@ def _train(
 ) -> dict[str, Any]:
     from hugraph.assembly import runs
     from hugraph.cli.progress import progress
-    from hugraph.train import Stopped
 
     metric = experiment.spec.train.early_stopping.metric
+    with progress(metric, quiet=quiet) as on_progress:
+        return runs.finish(experiment, model, run, on_progress)
+
+
+@contextmanager
+def _stoppable() -> Iterator[list[Path]]:
+    """Lets Ctrl-C and SIGTERM end the process with 130 and 143, and says what can be done then.
+
+    The list it gives takes the directory of the run once it can go on. A second signal acts as if
+    there were none of this.
+    """
+    resumable: list[Path] = []
+    before: dict[int, Any] = {}
+
+    def restore() -> None:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        restore()
+        raise SystemExit(128 + signum)
+
+    if threading.current_thread() is threading.main_thread():
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(signum) is not signal.SIG_IGN:
+                before[signum] = signal.signal(signum, stop)
     try:
-        with progress(metric, quiet=quiet) as on_progress:
-            return runs.finish(experiment, model, run, on_progress)
-    except Stopped as stopped:
-        write_line(
-            f"stopped by {stopped.signal_name}; every finished epoch is kept\n"
-            f"  go on with: hugraph fit --resume {shlex.quote(str(run.path))}",
-            file=sys.stderr,
-            wrap=False,
-        )
+        yield resumable
+    except SystemExit as stopped:
+        name = signal.Signals(int(stopped.code or 0) - 128).name
+        if resumable:
+            run = shlex.quote(str(resumable[0]))
+            advice = f"every finished epoch is kept\n  go on with: hugraph fit --resume {run}"
+        else:
+            advice = "the run had not begun, so there is none to resume\n  begin again: repeat the command"
+        say(f"stopped by {name}; {advice}", wrap=False)
         raise
+    finally:
+        restore()
 
 
 def _introduce(experiment: "Experiment", quiet: bool) -> None:
     if not quiet:
         for line in _introduction(experiment):
-            write_line(line, file=sys.stderr)
+            say(line)
 
 
 def _introduction(experiment: "Experiment") -> list[str]:

@@ -5,11 +5,13 @@ completion of a shell do not wait.
 """
 
 import errno
+import io
 import logging
 import os
 import sys
 import tempfile
 import traceback
+from typing import TextIO
 
 import click
 
@@ -22,13 +24,21 @@ from hugraph.cli.fit import fit
 from hugraph.cli.new import new
 from hugraph.cli.recommend import recommend
 from hugraph.cli.runs import runs
-from hugraph.cli.terminal import inert, write_line
+from hugraph.cli.terminal import inert, say, silence
 from hugraph.cli.validate import validate
-from hugraph.errors import HugraphError, SpecError
+from hugraph.errors import HugraphError, ResourceError, SpecError
 
 # Idle threads of a parallel loop sleep instead of spinning, which beside another busy process made
 # training steps many times slower. Torch reads it once, when a verb loads it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+_OUT_OF_MEMORY = (  # what torch and the system say
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "storage size calculation overflowed",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,7 +70,7 @@ for verb in (new, validate, fit, evaluate, recommend, runs, components, data, do
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return inert(f"{record.levelname.lower()}: {record.getMessage()}")
+        return inert(f"{record.levelname.lower()}: {record.getMessage()}", stream=sys.stderr)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -69,6 +79,9 @@ def main(args: list[str] | None = None) -> None:
     Args:
         args: Without the program's name; `sys.argv` by default.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     sys.exit(run(sys.argv[1:] if args is None else args))
 
 
@@ -82,29 +95,34 @@ def run(args: list[str]) -> int:
         The exit code.
     """
     debug = "--debug" in args
-    stdout = sys.stdout
+    streams = sys.stdout, sys.stderr
     try:
         code = hugraph.main(args, prog_name="hugraph", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
-        error.show()
+        message = io.StringIO()
+        error.show(message)
+        say(message.getvalue().rstrip("\n"), wrap=False)
         return error.exit_code
-    except SystemExit:
-        if sys.stdout is not stdout:  # click replaces it when the reader, `head` perhaps, has gone
-            return 0
-        raise
+    except SystemExit as end:  # of a signal; or click's, which replaces the streams at EPIPE
+        if (sys.stdout, sys.stderr) == streams:
+            return int(end.code or 0)
+        sys.stdout, sys.stderr = streams
+        return _system_failure(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)), debug)
     except (click.Abort, KeyboardInterrupt):
-        write_line("interrupted", file=sys.stderr)
+        say("interrupted")
         return 130
     except HugraphError as error:
         if debug:
-            traceback.print_exc()
+            _show_traceback()
         report(error)
         return error.exit_code
-    except OSError as error:
-        return _system_failure(error, debug)
     except Exception as error:
+        if _is_memory(error):
+            return _no_memory(error, debug)
+        if isinstance(error, OSError):
+            return _system_failure(error, debug)
         return _bug(error, debug)
 
 
@@ -115,41 +133,65 @@ def report(error: HugraphError) -> None:
         lines = [f"error[{error.exit_code}]: {problem.what}"]
         lines += [f"  at: {problem.at}"] if problem.at else []
         lines += [f"  fix: {problem.fix}"] if problem.fix else []
-        write_line("\n".join(lines), file=sys.stderr)
+        say("\n".join(lines))
     if len(problems) > 1:
-        write_line(error.what, file=sys.stderr)
+        say(error.what)
 
 
 def _system_failure(error: OSError, debug: bool) -> int:
-    if error.errno == errno.EPIPE:
-        _silence(sys.stdout)
+    if error.errno == errno.EPIPE and _is_unread(sys.stdout):
+        silence(sys.stdout)  # a verb writes there when its work is done
         return 0
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO):
-        return _bug(error, debug)
-    _silence(sys.stdout)
-    at = f"\n  at: {error.filename}" if error.filename else ""
-    write_line(f"error[7]: {error.strerror}{at}", file=sys.stderr)
+    silence(sys.stdout)
+    if debug:
+        _show_traceback()
+    at = None if error.filename is None else str(error.filename)
+    report(ResourceError(str(error.strerror or error).split("\n")[0], at=at))
     return 7
+
+
+def _is_unread(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        return True
+    return False
+
+
+def _is_memory(error: Exception) -> bool:
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in said for words in _OUT_OF_MEMORY)
+
+
+def _no_memory(error: Exception, debug: bool) -> int:
+    if debug:
+        _show_traceback()
+    said = str(error).split("\n")[0]
+    report(
+        ResourceError(
+            f"out of memory: {said}" if said else "out of memory",
+            fix="fit with a smaller train.batch_size or smaller dims of the model, or free memory; "
+            "finished epochs of a run are kept, and `hugraph fit --resume RUN` goes on",
+        )
+    )
+    return 7
+
+
+def _show_traceback() -> None:
+    say(traceback.format_exc().rstrip("\n"), wrap=False)
 
 
 def _bug(error: Exception, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
+        _show_traceback()
         return 1
     with tempfile.NamedTemporaryFile(
         "w", prefix="hugraph-", suffix=".log", delete=False, encoding="utf-8", errors="replace"
     ) as log:
         traceback.print_exc(file=log)
     what = f"{type(error).__name__}: {error}".split("\n")[0]
-    write_line(
+    say(
         f"error[1]: a bug in hugraph: {what}\n  at: traceback in {log.name}\n"
-        "  fix: report it with this file, or run again with `hugraph --debug`",
-        file=sys.stderr,
+        "  fix: report it with this file, or run again with `hugraph --debug`"
     )
     return 1
-
-
-def _silence(stream: object) -> None:
-    """Keeps Python from writing the rest of its buffer when it exits."""
-    if stream is sys.__stdout__ and sys.__stdout__ is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())

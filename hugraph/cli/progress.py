@@ -15,7 +15,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hugraph.cli.terminal import ascii_only, write_line
+from hugraph.cli.terminal import ascii_only, say
 from hugraph.train import BatchDone, EpochDone
 from hugraph.train.trainer import OnProgress
 
@@ -30,7 +30,7 @@ def progress(metric: str, *, quiet: bool) -> Iterator[OnProgress]:
     """
     if quiet:
         yield lambda event: None
-    elif sys.stderr.isatty() and not ascii_only():
+    elif sys.stderr.isatty() and not ascii_only(sys.stderr):
         with _Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -47,8 +47,7 @@ def progress(metric: str, *, quiet: bool) -> Iterator[OnProgress]:
 
 def _line(event: BatchDone | EpochDone, metric: str) -> None:
     if isinstance(event, EpochDone):
-        write_line(_text(event, metric), file=sys.stderr)
-        sys.stderr.flush()
+        say(_text(event, metric))
 
 
 def _text(event: EpochDone, metric: str) -> str:

@@ -1,14 +1,16 @@
 """`hugraph recommend`."""
 
 import io
-import sys
+import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hugraph.cli.terminal import count, write_line, write_table
-from hugraph.errors import DataError
+from hugraph.cli.paths import PathName
+from hugraph.cli.terminal import count, say, write_json, write_line, write_table
+from hugraph.errors import DataError, ResourceError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,10 +18,12 @@ if TYPE_CHECKING:
     from hugraph.data.dataset import Dataset
 
 _SUFFIXES = (".parquet", ".csv", ".jsonl")
+_NAMED = 5  # of the users that are not there
+_ELSEWHERE = "give --out in a directory that is there, may be written to and has space"
 
 
 @click.command(short_help="List the items that a run ranks highest for a user.")
-@click.argument("run", type=click.Path())
+@click.argument("run", type=PathName())
 @click.option(
     "--user", "-u", "users", multiple=True, metavar="ID", help="A user's raw id; repeatable."
 )
@@ -29,12 +33,12 @@ _SUFFIXES = (".parquet", ".csv", ".jsonl")
 )
 @click.option(
     "--out",
-    type=click.Path(),
+    type=PathName(),
     metavar="FILE",
     help="Write to FILE: .parquet, .csv or .jsonl; replaces it if it exists.",
 )
 @click.option(
-    "--data", type=click.Path(), metavar="DIR", help="Where the dataset is now, if it has moved."
+    "--data", type=PathName(), metavar="DIR", help="Where the dataset is now, if it has moved."
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON lines instead of a table.")
 def recommend(
@@ -59,6 +63,11 @@ def recommend(
         raise click.UsageError("Give either --user ID or --all.")
     if out is not None and not out.endswith(_SUFFIXES):
         raise click.UsageError(f"--out {out!r} must end in one of {', '.join(_SUFFIXES)}.")
+    if out is not None and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(run)):
+        raise click.UsageError(f"--out {out!r} is inside the run directory; choose another place.")
+    if out is not None and not Path(out).parent.is_dir():
+        what = f"there is no directory {Path(out).parent}"
+        raise ResourceError(what, at=f"--out {out}", fix=_ELSEWHERE)
 
     from hugraph.assembly import runs
     from hugraph.assembly.recommendation import recommend as rank
@@ -71,47 +80,54 @@ def recommend(
         model = runs.trained_model(experiment, RunDir(Path(run)))
         lists = rank(experiment, model, known, k)
         if k > dataset.num_items:
-            _say(f"note: there are {count(dataset.num_items, 'item')}, fewer than --k {k}")
+            say(f"note: there are {count(dataset.num_items, 'item')}, fewer than --k {k}")
         for user in sorted(set(known) - set(experiment.train.users.tolist())) if users else []:
-            _say(
+            say(
                 f"note: user {dataset.user_ids[user]} has no training interaction; nothing is "
                 "known of their taste"
             )
         if out is not None:
             _write(lists, Path(out))
         elif as_json:
-            sys.stdout.write(lists.write_ndjson())
+            for row in lists.iter_rows(named=True):
+                write_json(row, indent=None)
         else:
             _show(lists, dataset, known)
     if unknown:
-        raise (
-            unknown[0]
-            if len(unknown) == 1
-            else DataError(
-                f"{len(unknown)} users are not in this run; the first: {unknown[0].what}",
-                fix=unknown[0].fix,
-            )
-        )
+        raise _not_there(dataset, unknown)
 
 
-def _find(dataset: "Dataset", users: tuple[str, ...]) -> tuple[list[int], list[DataError]]:
-    known, unknown = [], []
-    for user in users:
-        try:
-            known.append(dataset.user_index(user))
-        except DataError as error:
-            unknown.append(error)
-    return known, unknown
+def _find(dataset: "Dataset", users: tuple[str, ...]) -> tuple[list[int], list[str]]:
+    """The indices of the users that there are, and the ids of the others; each once."""
+    indices = {user: index for index, user in enumerate(dataset.user_ids.tolist())}
+    asked = list(dict.fromkeys(users))
+    known = [indices[user] for user in asked if user in indices]
+    return known, [user for user in asked if user not in indices]
+
+
+def _not_there(dataset: "Dataset", users: list[str]) -> DataError:
+    first = users[:_NAMED]
+    more = f" and {len(users) - _NAMED:,} more" if len(users) > _NAMED else ""
+    among = f"{'is' if len(users) == 1 else 'are'} not in this run ({dataset.num_users:,} users)"
+    near = {user: get_close_matches(user, dataset.user_ids.tolist()) for user in first}
+    meant = [
+        f"for {user!r} perhaps {' or '.join(map(repr, ids))}" for user, ids in near.items() if ids
+    ]
+    return DataError(
+        f"user{'s' * (len(users) > 1)} {', '.join(map(repr, first))}{more} {among}",
+        fix="; ".join(meant) or "use the ids as the data spell them; --all lists every user",
+    )
 
 
 def _show(lists: "pl.DataFrame", dataset: "Dataset", users: "list[int] | range") -> None:
+    parts = lists.partition_by("user", maintain_order=True, as_dict=True, include_key=False)
     for user in users:
         name = dataset.user_ids[user]
-        rows = lists.filter(lists["user"] == name).drop("user").rows()
-        if not rows:
+        if (str(name),) not in parts:
             write_line(f"user {name} has every item already; there is nothing to recommend")
             continue
         write_line(f"for user {name}" + (" (synthetic data)" if dataset.synthetic else ""))
+        rows = parts[str(name),].rows()
         table = [(rank, item, title, f"{score:.4f}") for rank, item, title, score in rows]
         write_table(("rank", "item", "title", "score"), table)
 
@@ -126,10 +142,9 @@ def _write(lists: "pl.DataFrame", out: Path) -> None:
         lists.write_csv(buffer)
     else:
         lists.write_ndjson(buffer)
-    atomic.write(out, buffer.getvalue())
+    try:
+        atomic.write(out, buffer.getvalue())
+    except ResourceError as error:
+        raise ResourceError(error.what, at=error.at, fix=_ELSEWHERE) from error
     users = count(lists["user"].n_unique(), "user")
-    _say(f"{count(len(lists), 'recommendation')} for {users} in {out}")
-
-
-def _say(text: str) -> None:
-    write_line(text, file=sys.stderr)
+    say(f"{count(len(lists), 'recommendation')} for {users} in {out}")

@@ -6,6 +6,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 
 from rich.box import ASCII2, SIMPLE_HEAD
@@ -21,12 +22,13 @@ _NUMBER = re.compile(r"[\d.,+-]*x?")
 _ENTRY = re.compile(r"\s*(\* |\$\$|\w+: )")  # begins a paragraph of a docstring
 
 
-def inert(text: object, *, lines: bool = False) -> str:
+def inert(text: object, *, lines: bool = False, stream: TextIO | None = None) -> str:
     """Text in which every character that a terminal might act on is spelled out.
 
     Args:
         text: Anything; titles and ids of a dataset, values of a spec.
         lines: Whether newlines stay.
+        stream: Where it will be written; standard output by default.
     """
     shown = _ACTIVE.sub(
         lambda match: (
@@ -34,14 +36,14 @@ def inert(text: object, *, lines: bool = False) -> str:
         ),
         str(text),
     )
-    return shown.encode("ascii", "backslashreplace").decode() if ascii_only() else shown
+    return shown.encode("ascii", "backslashreplace").decode() if ascii_only(stream) else shown
 
 
-def ascii_only() -> bool:
-    """Whether this locale or stream cannot show more than ASCII."""
-    locale = os.environ.get("LC_ALL") or os.environ.get("LANG")
-    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
-    return locale in ("C", "POSIX") or not encoding.startswith("utf")
+def ascii_only(stream: TextIO | None = None) -> bool:
+    """Whether the locale or the stream, by default standard output, has no more than ASCII."""
+    locales = map(os.environ.get, ("LC_ALL", "LC_CTYPE", "LANG"))
+    encoding = ((stream or sys.stdout).encoding or "ascii").lower().replace("-", "")
+    return next(filter(None, locales), None) in ("C", "POSIX") or not encoding.startswith("utf")
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
@@ -66,11 +68,33 @@ def write_line(
         file: Standard output by default.
         wrap: Whether a terminal gets lines of its width; not for code and commands.
     """
-    stream, shown = file or sys.stdout, inert(text, lines=True)
+    stream = file or sys.stdout
+    shown = inert(text, lines=True, stream=stream)
     if wrap and stream.isatty():
         width = Console(file=stream).width
         shown = "\n".join(_wrapped(line, width) for line in shown.split("\n"))
     print(shown, end=end, file=stream)
+
+
+def say(text: str, *, wrap: bool = True) -> None:
+    """Writes a message to standard error; where none can be read, nothing stops for it.
+
+    Args:
+        text: Prose, or something to copy.
+        wrap: Whether a terminal gets lines of its width; not for code and commands.
+    """
+    try:
+        write_line(text, file=sys.stderr, wrap=wrap)
+        sys.stderr.flush()
+    except OSError:  # its reader, `head` perhaps, has gone, or the disk of its file is full
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """Drops what a stream of the process still holds, which would fail again at its exit."""
+    if stream in (sys.__stdout__, sys.__stderr__):
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def write_docstring(text: str) -> None:
@@ -78,9 +102,14 @@ def write_docstring(text: str) -> None:
     write_line(_unwrapped(text) if sys.stdout.isatty() else text)
 
 
-def write_json(tree: Any) -> None:
-    """Writes JSON for machines."""
-    write_line(json.dumps(tree, indent=2), wrap=False)
+def write_json(tree: Any, *, indent: int | None = 2) -> None:
+    """Writes JSON for machines, in characters of ASCII that no terminal acts on.
+
+    Args:
+        tree: Plain values.
+        indent: Spaces for each level; None for one line.
+    """
+    print(json.dumps(tree, indent=indent).replace("\x7f", r"\u007f"))
 
 
 def write_table(

@@ -2,12 +2,13 @@
 
 import click
 
+from hugraph.cli.paths import PathName
 from hugraph.cli.terminal import write_json, write_line
 from hugraph.errors import SpecError
 
 
 @click.command(short_help="Check a spec and say everything that is wrong with it.")
-@click.argument("spec", required=False, type=click.Path())
+@click.argument("spec", required=False, type=PathName())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--schema", is_flag=True, help="Write a JSON Schema for editors, and check nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Write the faults, or the spec, as JSON.")

@@ -366,9 +366,9 @@ def tampered(path, **changes):
     ("change", "message"),
     [
         ({"more": 1}, "its keys are best_epoch, .*, more, "),
-        ({"epoch": "two"}, "epoch must be an integer, got 'two'"),
-        ({"metrics_bytes": -1}, "metrics_bytes must be >= 0, got -1"),
-        ({"best_validation": [1]}, r"best_validation must be a mapping, got \[1\]"),
+        ({"epoch": "two"}, "epoch must be a valid integer, got 'two'"),
+        ({"metrics_bytes": -1}, "metrics_bytes must be greater than or equal to 0, got -1"),
+        ({"best_validation": [1]}, r"best_validation must be a valid dictionary, got \[1\]"),
         ({"stage": 1}, "stage is 1, of 1 stages"),
     ],
 )
