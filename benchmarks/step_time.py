@@ -92,7 +92,7 @@ def step(terms, optimizer):
 
 
 def measure(mode, num_items, dim, repeats):
-    dataset = planted(num_items=num_items, num_users=3000, dim=dim)
+    dataset = planted(num_items=num_items, num_users=3000, interactions_per_user=20, dim=dim)
     contents = {
         m: torch.from_numpy(scale_features(x, "standardize")) for m, x in dataset.features.items()
     }
