@@ -1,15 +1,18 @@
 """`hugraph data`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hugraph.cli.paths import PathName
 from hugraph.cli.terminal import count, write_json, write_line, write_table
+from hugraph.errors import SpecError, hint
 
 if TYPE_CHECKING:
+    from hugraph.data.dataset import Dataset
     from hugraph.data.describe import Description
 
 
@@ -51,21 +54,51 @@ def synthesize(out: str, options: tuple[str, ...]) -> None:
     \b
     hugraph data synthesize my_synthetic num_users=500 noise=0.5
     """
-    from hugraph.assembly.sections import SCHEMA
     from hugraph.data.export import write_directory
 
     for option in options:
         if "=" not in option:
             raise click.UsageError(f"{option!r} is not of the form KEY=VALUE.")
-    keys = "".join("  {}: {}\n".format(*option.split("=", 1)) for option in options)
-    text = f"version: 1\nmodel: popularity\ndata:\n  source: planted\n{keys}"
-    dataset = SCHEMA.parse(text, "the options of synthesize").data.source()
+    dataset = _planted(options)
     write_directory(dataset, out)
     write_line(
         f"{out}: synthetic, {count(dataset.num_users, 'user')}, "
         f"{count(dataset.num_items, 'item')}, "
         f"{count(dataset.num_interactions, 'interaction')}, {', '.join(dataset.features)}"
     )
+
+
+def _planted(given: Sequence[str]) -> "Dataset":
+    from hugraph.assembly.catalog import SOURCES
+    from hugraph.assembly.options import options
+    from hugraph.assembly.sections import SCHEMA, Spec
+    from hugraph.assembly.spec import gathered, parse, write
+
+    known = options(SOURCES["planted"])
+
+    def spec(values: Mapping[str, Any]) -> Spec:
+        source = {"source": "planted", **values}
+        return SCHEMA.parse(write({"version": 1, "model": "popularity", "data": source}))
+
+    values: dict[str, Any] = {}
+    faults: list[SpecError] = []
+    for option in given:  # one by one, so that each fault has its place
+        key, _, text = option.partition("=")
+        at = f"option {option!r}"
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            fix = f"write {near[0]}" if near else f"remove {key}"
+            faults.append(SpecError(f"unknown option {key!r}{hint(key, known)}", at=at, fix=fix))
+            continue
+        try:
+            values[key] = parse(text, at, inline=True).plain()
+            spec({key: values[key]})
+        except SpecError as error:
+            faults += [SpecError(one.what, at=at, fix=one.fix) for one in error.problems or [error]]
+    if faults:
+        raise gathered(faults, "the options")
+    dataset: Dataset = spec(values).data.source()
+    return dataset
 
 
 def _show(described: "Description", edges: Mapping[int, int], *, has_split: bool) -> None:

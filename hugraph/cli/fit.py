@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -157,13 +157,13 @@ def _stoppable() -> Iterator[list[Path]]:
     try:
         yield resumable
     except SystemExit as stopped:
-        name = signal.Signals(int(stopped.code or 0) - 128).name
         if resumable:
             run = shlex.quote(str(resumable[0]))
-            advice = f"every finished epoch is kept\n  go on with: hugraph fit --resume {run}"
+            then = f"every finished epoch is kept\n  go on with: hugraph fit --resume {run}"
         else:
-            advice = "the run had not begun, so there is none to resume\n  begin again: repeat the command"
-        say(f"stopped by {name}; {advice}", wrap=False)
+            then = "the run had not begun, so there is nothing to resume"
+        if name := {130: "SIGINT", 143: "SIGTERM"}.get(cast(int, stopped.code)):
+            say(f"stopped by {name}; {then}", wrap=False)
         raise
     finally:
         restore()

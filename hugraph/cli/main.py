@@ -8,6 +8,7 @@ import errno
 import io
 import logging
 import os
+import select
 import sys
 import tempfile
 import traceback
@@ -81,7 +82,7 @@ def main(args: list[str] | None = None) -> None:
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as by `>&-`
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     sys.exit(run(sys.argv[1:] if args is None else args))
 
 
@@ -105,9 +106,9 @@ def run(args: list[str]) -> int:
         error.show(message)
         say(message.getvalue().rstrip("\n"), wrap=False)
         return error.exit_code
-    except SystemExit as end:  # of a signal; or click's, which replaces the streams at EPIPE
+    except SystemExit:  # of a signal; or click's, which replaces the streams at EPIPE
         if (sys.stdout, sys.stderr) == streams:
-            return int(end.code or 0)
+            raise
         sys.stdout, sys.stderr = streams
         return _system_failure(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)), debug)
     except (click.Abort, KeyboardInterrupt):
@@ -151,11 +152,13 @@ def _system_failure(error: OSError, debug: bool) -> int:
 
 
 def _is_unread(stream: TextIO) -> bool:
+    """Whether it is a pipe whose reader has gone."""
     try:
-        stream.flush()
-    except BrokenPipeError:
-        return True
-    return False
+        watch = select.poll()
+        watch.register(stream.fileno(), 0)
+    except OSError:  # not a file of the system
+        return False
+    return any(event & select.POLLERR for _, event in watch.poll(0))
 
 
 def _is_memory(error: Exception) -> bool:

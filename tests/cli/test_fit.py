@@ -123,6 +123,14 @@ def test_data_of_the_command_line_replace_those_of_the_spec(hugraph, spec):
     assert "mine (synthetic): 70 users, 64 items" in err
 
 
+def test_a_dataset_may_be_in_a_directory_of_any_name(hugraph, spec):
+    name = "d\"a't: \U0001f3ac"
+    assert hugraph("data", "synthesize", name, "num_users=70", "num_items=64").code == 0
+    outcome = hugraph("fit", "--spec", spec, "--data", name, "--run", "mine", "train.epochs=1")
+    assert outcome.code == 0, outcome.err
+    assert "70 users" in hugraph("data", "describe", name).out
+
+
 def test_evaluate_repeats_the_test_of_the_fit_and_takes_other_cut_offs(hugraph, spec):
     fit = json.loads(hugraph("fit", "--spec", spec, "--run", "mine", "--json").out)
     again = json.loads(hugraph("evaluate", "mine", "--json").out)
@@ -159,7 +167,49 @@ def test_unknown_users_are_named_after_the_known_ones_are_answered(hugraph, spec
     code, out, err = hugraph("recommend", "mine", "-u", "u3", "-u", "zz9", "-u", "nobody")
     assert code == 4
     assert "for user u3" in out
-    assert "2 users are not in this run; the first: user 'zz9'" in err
+    assert "users 'zz9', 'nobody' are not in this run (90 users)\n  fix: use the ids" in err
+    err = hugraph(
+        "recommend", "mine", *(word for n in range(95, 103) for word in ("-u", f"u{n}"))
+    ).err
+    assert "users 'u95', 'u96', 'u97', 'u98', 'u99' and 3 more are not" in err
+    assert "fix: for 'u95' perhaps 'u" in err
+
+
+def test_a_user_who_is_named_twice_gets_one_list(hugraph, spec):
+    assert hugraph("fit", "--spec", spec, "--run", "mine", "-q").code == 0
+    out = hugraph("recommend", "mine", "-u", "u5", "-u", "u3", "-u", "u5", "--k", "2").out
+    assert [line for line in out.splitlines() if "for user" in line] == [
+        "for user u5 (synthetic data)",
+        "for user u3 (synthetic data)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("out", "code", "message"),
+    [
+        ("mine/x.csv", 2, "is inside the run directory"),
+        ("nowhere/x.csv", 7, "there is no directory nowhere"),
+        ("taken.csv", 7, "cannot write taken.csv"),
+    ],
+)
+def test_recommendations_go_only_where_they_can_and_harm_nothing(
+    hugraph, spec, tmp_path, out, code, message
+):
+    assert hugraph("fit", "--spec", spec, "--run", "mine", "-q", "train.epochs=1").code == 0
+    (tmp_path / "taken.csv").mkdir()
+    outcome = hugraph("recommend", "mine", "-u", "u3", "--out", out)
+    assert outcome.code == code
+    assert message in outcome.err
+    assert "resume" not in outcome.err
+
+
+def test_recommendations_as_json_are_ascii_in_any_locale(hugraph, spec, monkeypatch):
+    title = "\u6620\x1b[2J\x7f"
+    monkeypatch.setattr("hugraph.data.dataset.Dataset.title", lambda self, item: title)
+    assert hugraph("fit", "--spec", spec, "--run", "mine", "-q", "train.epochs=1").code == 0
+    out = hugraph("recommend", "mine", "-u", "u3", "--k", "2", "--json").out
+    assert out.isascii() and "\x1b" not in out and "\x7f" not in out
+    assert {json.loads(line)["title"] for line in out.splitlines()} == {title}
 
 
 def test_asking_for_more_items_than_there_are_gives_all_unseen_and_says_so(hugraph, spec):
@@ -179,7 +229,7 @@ def test_asking_for_more_items_than_there_are_gives_all_unseen_and_says_so(hugra
         (["fit", "--resume", "nowhere"], 5, "no run nowhere"),
         (["fit", "--spec", "nowhere.yaml"], 3, "not found"),
         (["fit", "--spec", "SPEC", "--data", "nowhere"], 4, "nowhere"),
-        (["fit", "--spec", "SPEC", "model.levels=[4,8]"], 3, "descen|fewer intents"),
+        (["fit", "--spec", "SPEC", "model.levels=[4,8]"], 3, "each is smaller than the one before"),
         (
             ["fit", "--spec", "SPEC", "objective.penalties={l2x: 1}"],
             3,
@@ -194,7 +244,17 @@ def test_asking_for_more_items_than_there_are_gives_all_unseen_and_says_so(hugra
         (["runs", "nowhere"], 5, "no directory nowhere"),
         (["data", "describe", "nowhere"], 4, "nowhere"),
         (["data", "synthesize", "out", "num_users"], 2, "KEY=VALUE"),
-        (["data", "synthesize", "out", "num_user=7"], 3, "did you mean 'num_users'|num_users"),
+        (
+            ["data", "synthesize", "out", "num_user=7"],
+            3,
+            r"did you mean 'num_users'\?.*\n  at: option 'num_user=7'\n  fix: write num_users",
+        ),
+        (["data", "synthesize", "out", "k_core=5"], 3, "unknown option 'k_core'"),
+        (["data", "synthesize", "out", "dim=x"], 3, "got string 'x'\n  at: option 'dim=x'"),
+        (["fit", "--spec", "SPEC", "--run", ""], 2, "empty path"),
+        (["recommend", ""], 2, "empty path"),
+        (["fit", "--spec", "SPEC", "--run", "x" * 300], 7, "File name too long"),
+        (["fit", "--spec", "SPEC", "model.id_dim=1000000000000000000"], 7, "out of memory"),
     ],
 )
 def test_mistakes_end_in_one_message_and_the_right_code(hugraph, spec, args, code, message):
@@ -219,6 +279,31 @@ def test_runs_are_listed_with_their_metrics(hugraph, spec):
     assert f"{result['test']['recall@10']:.4f}" in lines[1]
     listed = json.loads(hugraph("runs", "--json").out)
     assert listed[0]["result"] == result
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("run.json", "3"),
+        ("run.json", "["),
+        ("result.json", "3"),
+        ("result.json", '{"test": {"users": 1, "recall@10": "high"}}'),
+        ("result.json", 9999 * "["),
+    ],
+)
+def test_a_damaged_run_does_not_hide_the_others(hugraph, spec, tmp_path, file, content):
+    for name in ("a", "b"):
+        fitted = hugraph("fit", "--spec", spec, "-q", "--run", f"runs/{name}", "train.epochs=1")
+        assert fitted.code == 0
+    (tmp_path / "runs" / "a" / file).write_text(content)
+    (tmp_path / "runs" / "stray").mkdir()
+    (tmp_path / "runs" / "stray" / "run.json").write_text("{")
+    code, out, err = hugraph("runs")
+    assert [line.split()[0] for line in out.splitlines()] == ["run", "a", "b"]
+    assert "damaged" in out.splitlines()[1] and "done" in out.splitlines()[2]
+    assert (code, err.split("\n")[:2]) == (5, [f"error[5]: {file} is damaged", "  at: runs/a"])
+    damage = [run["damage"] for run in json.loads(hugraph("runs", "--json").out)]
+    assert damage == [f"{file} is damaged", None]
 
 
 def test_runs_fit_into_80_columns_unbroken(hugraph, spec, tmp_path):
@@ -276,6 +361,46 @@ def test_a_signal_stops_with_its_code_and_the_run_goes_on_to_the_same_result(
     assert hugraph("fit", "--spec", spec, "--run", "whole", "-q", last).code == 0
     stopped, whole = (tmp_path / name / "metrics.jsonl" for name in ("stopped", "whole"))
     assert stopped.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("signum", "code", "name"), [(signal.SIGINT, 130, "SIGINT"), (signal.SIGTERM, 143, "SIGTERM")]
+)
+@pytest.mark.parametrize(
+    ("moment", "words"),
+    [
+        ("hugraph.assembly.experiment.Experiment.prepare", "nothing to resume"),
+        ("hugraph.assembly.experiment.Experiment.popularity", "hugraph fit --resume mine"),
+    ],
+)
+def test_a_signal_at_any_other_moment_says_whether_the_run_can_go_on(
+    hugraph, spec, monkeypatch, capsys, moment, words, signum, code, name
+):
+    before = signal.getsignal(signum)
+    monkeypatch.setattr(moment, lambda *_: signal.raise_signal(signum))
+    with pytest.raises(SystemExit) as caught:
+        hugraph("fit", "--spec", spec, "--run", "mine")
+    err = capsys.readouterr().err
+    assert caught.value.code == code
+    assert f"stopped by {name}; " in err and words in err
+    assert signal.getsignal(signum) == before
+
+
+def test_training_goes_on_when_the_reader_of_its_progress_goes_away(spec, tmp_path):
+    command = [sys.executable, "-m", "hugraph", "fit", "--spec", spec, "--run", tmp_path / "mine"]
+    process = subprocess.Popen(
+        [*command, "train.epochs=60"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    process.stderr.readline()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert json.loads((tmp_path / "mine" / "result.json").read_text())["epochs"] > 20
+
+
+def test_training_needs_no_open_output(spec, tmp_path):
+    command = f"{sys.executable} -m hugraph fit --spec {spec} --run {tmp_path}/mine >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], timeout=60).returncode == 0
+    assert (tmp_path / "mine" / "result.json").exists()
 
 
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_result(hugraph, spec, tmp_path):

@@ -72,6 +72,39 @@ def test_a_full_disk_ends_with_7(hugraph, verb):
     assert hugraph("fail") == (7, "", "error[7]: No space left on device\n  at: out.csv\n")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENAMETOOLONG, "File name too long", "x"),
+        OSError("no number"),
+        BrokenPipeError(errno.EPIPE, "Broken pipe"),  # not of the output
+    ],
+)
+def test_what_the_system_refuses_is_no_bug(hugraph, verb, error):
+    verb(error)
+    code, out, err = hugraph("fail")
+    assert (code, out) == (7, "")
+    assert err.startswith(f"error[7]: {error.strerror or error}\n")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("Storage size calculation overflowed with sizes=[9]"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_too_little_memory_is_no_bug_and_says_what_to_lower(hugraph, verb, error):
+    verb(error)
+    code, out, err = hugraph("fail")
+    assert (code, out) == (7, "")
+    assert err.startswith("error[7]: out of memory")
+    assert "train.batch_size" in err and "--resume" in err
+
+
 @pytest.mark.parametrize("word", ["valdate", "--helo"])
 def test_an_unknown_verb_or_option_names_the_nearest(hugraph, word):
     code, _, err = hugraph(word)
@@ -151,6 +184,24 @@ def test_a_closed_output_is_quiet():
     )
     os.close(writer)
     assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize(("verb", "code"), [("components", 0), ("nonsense", 2)])
+def test_an_output_that_is_not_open_is_no_error(closed, verb, code):
+    outcome = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m hugraph {verb} {closed}"], capture_output=True, text=True
+    )
+    assert outcome.returncode == code
+    assert "Traceback" not in outcome.stderr
+
+
+def test_a_message_that_nobody_reads_changes_no_exit_code():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "hugraph", "nonsense"]
+    assert subprocess.run(command, stderr=writer).returncode == 2
+    os.close(writer)
 
 
 def test_main_exits_with_the_code(verb):

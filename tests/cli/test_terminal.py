@@ -1,3 +1,5 @@
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,11 +34,30 @@ def test_inert_text_is_printable_and_can_be_encoded(text):
     inert(text).encode()
 
 
-@pytest.mark.parametrize("name", ["LC_ALL", "LANG"])
-def test_a_c_locale_gets_ascii(monkeypatch, name):
-    monkeypatch.delenv("LC_ALL")
-    monkeypatch.setenv(name, "C")
-    assert inert("é映") == r"\xe9\u6620"
+@pytest.mark.parametrize(
+    ("locale", "ascii"),
+    [
+        ({}, False),
+        ({"LANG": "C"}, True),
+        ({"LC_CTYPE": "POSIX", "LANG": "C.UTF-8"}, True),
+        ({"LC_CTYPE": "C.UTF-8", "LANG": "C"}, False),
+        ({"LC_ALL": "C", "LC_CTYPE": "C.UTF-8", "LANG": "C.UTF-8"}, True),
+        ({"LC_ALL": "", "LANG": "C"}, True),
+    ],
+)
+def test_a_c_locale_gets_ascii(monkeypatch, locale, ascii):
+    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in locale.items():
+        monkeypatch.setenv(name, value)
+    assert inert("é映") == (r"\xe9\u6620" if ascii else "é映")
+
+
+def test_a_stream_gets_what_it_can_encode():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    write_line("é映", file=stream)
+    stream.flush()
+    assert stream.buffer.getvalue() == b"\\xe9\\u6620\n"
 
 
 def test_lines_stay_where_they_are_asked_for(capsys):
