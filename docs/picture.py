@@ -22,7 +22,7 @@ from rich.text import Text
 ROOT = Path(__file__).parents[1]
 COLUMNS = 92
 COMMANDS = (
-    "hugraph fit --spec examples/huign_3level.yaml --run runs/first --quiet evaluate.k=[10,20]",
+    "hugraph fit --spec examples/huign_3level.yaml --run runs/first --quiet 'evaluate.k=[10,20]'",
     "hugraph recommend runs/first --user u0 --k 5",
 )
 

@@ -193,3 +193,25 @@ def test_data_numbered_in_another_way_are_refused(tmp_path):
     (path / "run.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match="numbered in another way"):
         runs.reopen(path)
+
+
+@pytest.mark.parametrize("model", ["huign", "vbpr"])
+def test_titles_as_tokens_are_learned_and_come_back_with_the_run(tmp_path, model):
+    overrides = [*on_disk(tmp_path), *MODELS[model], "train.epochs=2"]
+    titles = [f"i{item},w{item % 7}\ni{item},w{item % 5}" for item in range(60)]
+    (tmp_path / "data" / "words.tokens.csv").write_text("item,token\n" + "\n".join(titles) + "\n")
+    (tmp_path / "data" / "SHA256SUMS").unlink()
+    experiment, path, result = fitted(tmp_path, overrides=overrides)
+    words = experiment.dataset.features["words"]
+    assert words.num_tokens == 7 and len(words.tokens) == 120
+    before, after = experiment.build_model(), runs.trained_model(experiment, RunDir(path))
+    learned = [
+        name for name, _ in after.named_parameters() if "embeddings" in name and "content" in name
+    ]
+    assert len(learned) == 1
+    start, end = (dict(one.named_parameters())[learned[0]] for one in (before, after))
+    assert (start != end).all()
+    again = runs.reopen(path)
+    with torch.no_grad():
+        metrics = again.evaluate(runs.trained_model(again, RunDir(path)).scorer()).metrics
+    assert metrics == {k: v for k, v in result["test"].items() if k != "users"}
