@@ -3,7 +3,7 @@
 import shlex
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -76,49 +76,64 @@ def fit(
     if resume is not None and run_path is not None:
         raise click.UsageError("--resume names the run directory already; leave --run out.")
 
+    quiet = quiet or as_json
     with _stoppable() as resumable:
-        from hugraph.assembly import runs
-        from hugraph.assembly.experiment import Experiment
-        from hugraph.assembly.sections import SCHEMA
-        from hugraph.assembly.spec import write_inline
-        from hugraph.train import RunDir
-
-        quiet = quiet or as_json
         if resume is not None:
             path = Path(resume)
-            resumable.append(path)
-            with RunDir.resume(path) as run:
-                experiment = runs.reopen(path, data=data, overrides=overrides)
-                _introduce(experiment, quiet)
-                model = experiment.build_model()
-                before = _result_file(path)
-                runs.go_on(experiment, run)
-                result = _train(experiment, model, run, quiet)
-                if before == _result_file(path) and not quiet:
-                    longer = result["epochs"] and experiment.spec.train.lr_schedule == "constant"
-                    more = "; raise train.epochs to go on" if longer else ""
-                    say(f"note: already finished{more}")
+            experiment, result = _go_on(path, data, overrides, quiet, resumable)
         else:
             assert spec is not None
             if data is not None:
+                from hugraph.assembly.spec import write_inline
+
                 place = ("data.source=directory", f"data.path={write_inline(data)}")
                 overrides = (*place, *overrides)
-            resolved = SCHEMA.resolve(spec, overrides)
-            if run_path and Path(run_path).exists():
-                with RunDir.create(Path(run_path)):
-                    pass  # refused now if it is in use, not after the data are loaded
-            experiment = Experiment.prepare(resolved)
-            _introduce(experiment, quiet)
-            model = experiment.build_model()  # a run begins only once nothing is wrong with it
             path = Path(run_path) if run_path else _new_path(Path(spec))
-            with RunDir.create(path) as run:
-                runs.begin(experiment, run)
-                resumable.append(path)
-                result = _train(experiment, model, run, quiet)
+            experiment, result = _begin(spec, path, overrides, quiet, resumable)
     if as_json:
         write_json(result)
     else:
         _show(result, experiment, path)
+
+
+def _begin(
+    spec: str, path: Path, overrides: Sequence[str], quiet: bool, resumable: list[Path]
+) -> tuple["Experiment", dict[str, Any]]:
+    from hugraph.assembly import SCHEMA, Experiment, begin
+    from hugraph.train import RunDir
+
+    resolved = SCHEMA.resolve(spec, overrides)
+    if path.exists():
+        with RunDir.create(path):
+            pass  # refused now if it is in use, not after the data are loaded
+    experiment = Experiment.prepare(resolved)
+    _introduce(experiment, quiet)
+    model = experiment.build_model()  # a run begins only once nothing is wrong with it
+    with RunDir.create(path) as run:
+        begin(experiment, run)
+        resumable.append(path)
+        return experiment, _train(experiment, model, run, quiet)
+
+
+def _go_on(
+    path: Path, data: str | None, overrides: Sequence[str], quiet: bool, resumable: list[Path]
+) -> tuple["Experiment", dict[str, Any]]:
+    from hugraph.assembly import go_on, reopen
+    from hugraph.train import RunDir
+
+    resumable.append(path)
+    with RunDir.resume(path) as run:
+        experiment = reopen(path, data=data, overrides=overrides)
+        _introduce(experiment, quiet)
+        model = experiment.build_model()
+        before = _result_file(path)
+        go_on(experiment, run)
+        result = _train(experiment, model, run, quiet)
+        if before == _result_file(path) and not quiet:
+            longer = result["epochs"] and experiment.spec.train.lr_schedule == "constant"
+            more = "; raise train.epochs to go on" if longer else ""
+            say(f"note: already finished{more}")
+    return experiment, result
 
 
 def _train(
