@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import zlib
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from gzip import BadGzipFile, GzipFile
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +22,6 @@ _OTHER_COMPRESSIONS = (b"\x28\xb5\x2f\xfd", b"x\x01", b"x\x5e", b"x\x9c", b"x\xd
 _BYTES_PER_CELL = 16  # what a text cell takes at least, once it is in memory
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 _IDS = ("user", "item")
-_STDERR = Lock()
 
 
 class Table(NamedTuple):
@@ -208,8 +204,7 @@ def _parquet(
         schema = pl.read_parquet_schema(io.BytesIO(content))
         _check_columns(list(schema), path, required)
         columns = [column for column in schema if known is None or column in known]
-        with _silent_panics():
-            rows = pl.scan_parquet(io.BytesIO(content)).select(pl.len()).collect().item()
+        rows = pl.scan_parquet(io.BytesIO(content)).select(pl.len()).collect().item()
         if rows * len(columns) * _BYTES_PER_CELL > max_bytes:
             raise DataError(
                 f"{rows:,} rows of {len(columns)} columns take more than max_bytes {max_bytes:,}",
@@ -218,8 +213,7 @@ def _parquet(
             )
         for column in columns:
             _check_type(column, schema[column], column in (*_IDS, "token"), path)
-        with _silent_panics():
-            frame = pl.read_parquet(io.BytesIO(content), columns=columns)
+        frame = pl.read_parquet(io.BytesIO(content), columns=columns)
         moments = frame.select(pl.col(pl.Datetime, pl.Date).cast(pl.Datetime("us")).cast(pl.Int64))
         return frame.with_columns(moments).select(pl.all().cast(pl.String))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
@@ -228,23 +222,6 @@ def _parquet(
             at=path,
             fix="the file is damaged: fetch or write it again",
         ) from None
-
-
-@contextmanager
-def _silent_panics() -> Iterator[None]:
-    """Lets nothing reach standard error: on damaged files polars writes there before it raises."""
-    with _STDERR, open(os.devnull, "wb") as nowhere:
-        try:
-            stderr = os.dup(2)
-        except OSError:  # there is none
-            yield
-            return
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def _check_type(column: str, dtype: pl.DataType, is_id: bool, path: str) -> None:
