@@ -9,7 +9,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from hugraph.checks import check_options
-from hugraph.nn.adjacency import Adjacency, degrees, diagonal, neighbor_sum, num_nodes
+from hugraph.nn.adjacency import Adjacency, diagonal, neighbor_sum, num_nodes
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "leaky_relu": F.leaky_relu}
 
@@ -104,14 +104,14 @@ class IntraLevelConv(nn.Module):
                 f"got {tuple(features.shape)}"
             )
         loops = self._loops(adjacency, features)
+        if self.normalization != "random_walk":
+            present = None  # only a mean can leave somebody out
         for _ in range(self.hops):
-            if present is None or self.normalization != "random_walk":
-                degree = degrees(adjacency, features) + loops
-            else:
-                counted = present.to(features.dtype).unsqueeze(1)
-                degree = neighbor_sum(adjacency, counted) + loops * counted
-                present = degree.squeeze(1) > 0
+            ones = features.new_ones(n, 1)
+            counted = ones if present is None else present.unsqueeze(1).to(ones)
+            degree = _looped_sum(adjacency, counted, loops)
             features = self._hop(features, adjacency, degree, loops)
+            present = None if present is None else degree.squeeze(1) > 0
         return features
 
     def transform(self, propagated: Tensor) -> Tensor:
@@ -122,20 +122,26 @@ class IntraLevelConv(nn.Module):
         return propagated if activation is None else activation(propagated)
 
     def _hop(
-        self, features: Tensor, adjacency: Adjacency, degree: Tensor, loops: Tensor | float
+        self, features: Tensor, adjacency: Adjacency, degree: Tensor, loops: Tensor | None
     ) -> Tensor:
         if self.normalization == "none":
-            return neighbor_sum(adjacency, features) + loops * features
+            return _looped_sum(adjacency, features, loops)
         if self.clamp_degree:
             degree = degree.clamp(min=1)
         else:  # an intent that next to nothing belongs to is empty; squared, its degree underflows
             degree = degree.where(degree > torch.finfo(degree.dtype).tiny ** 0.5, 1)
         if self.normalization == "random_walk":
-            return (neighbor_sum(adjacency, features) + loops * features) / degree
-        scaled = features / degree.sqrt()
-        return (neighbor_sum(adjacency, scaled) + loops * scaled) / degree.sqrt()
+            return _looped_sum(adjacency, features, loops) / degree
+        root = degree.sqrt()
+        return _looped_sum(adjacency, features / root, loops) / root
 
-    def _loops(self, adjacency: Adjacency, features: Tensor) -> Tensor | float:
+    def _loops(self, adjacency: Adjacency, features: Tensor) -> Tensor | None:
+        """What is added to the diagonal, broadcast over the nodes."""
         if self.self_loops == "remove":
             return -diagonal(adjacency, features)
-        return 1.0 if self.self_loops == "add" else 0.0
+        return features.new_ones(()) if self.self_loops == "add" else None
+
+
+def _looped_sum(adjacency: Adjacency, features: Tensor, loops: Tensor | None) -> Tensor:
+    summed = neighbor_sum(adjacency, features)
+    return summed if loops is None else summed + loops * features
