@@ -1,4 +1,4 @@
-"""Draws equations as MathML when the documentation is built, so that a reader's browser fetches nothing."""
+"""Draws equations as MathML when the pages are built, so that a browser has nothing to fetch."""
 
 import html
 import re
@@ -6,7 +6,8 @@ import re
 from latex2mathml.converter import convert
 
 _EQUATION = re.compile(
-    r'<(?P<tag>span|div) class="arithmatex">(?P<open>\\\(|\\\[)(?P<tex>.*?)(?:\\\)|\\\])</(?P=tag)>',
+    r'<(?P<tag>span|div) class="arithmatex">'
+    r"(?P<open>\\\(|\\\[)(?P<tex>.*?)(?:\\\)|\\\])</(?P=tag)>",
     re.DOTALL,
 )
 
