@@ -141,7 +141,9 @@ def _show(described: "Description", edges: Mapping[int, int], *, has_split: bool
             for name, m in described.modalities.items()
         ],
     )
-    write_line("\nco-interaction graph over all interactions")
+    write_line(
+        "\nco-interaction graph over all interactions (fit builds it from the training part)"
+    )
     most = max(edges.values()) or 1
     write_table(
         ("common users", "edges", ""),

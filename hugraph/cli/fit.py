@@ -130,10 +130,16 @@ def _go_on(
         go_on(experiment, run)
         result = _train(experiment, model, run, quiet)
         if before == _result_file(path) and not quiet:
-            longer = result["epochs"] and experiment.spec.train.lr_schedule == "constant"
-            more = "; raise train.epochs to go on" if longer else ""
-            say(f"note: already finished{more}")
+            say(f"note: already finished{_way_on(experiment, result['epochs'])}")
     return experiment, result
+
+
+def _way_on(experiment: "Experiment", epochs: int) -> str:
+    config = experiment.spec.train
+    if 0 < epochs < config.epochs:
+        return "; it stopped early: raise train.early_stopping.patience to go on"
+    longer = epochs and config.lr_schedule == "constant"
+    return "; raise train.epochs to go on" if longer else ""
 
 
 def _train(

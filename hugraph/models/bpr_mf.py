@@ -9,7 +9,9 @@ from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
 
 
 class BPRMF(PairwiseModel):
-    r"""Matrix factorisation, $\hat y_{uv} = p_u^\top q_v$, trained with BPR.
+    r"""Matrix factorisation, trained with BPR.
+
+    $$ \hat y_{uv} = p_u^\top q_v $$
 
     Args:
         num_users: Number of users.

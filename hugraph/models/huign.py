@@ -18,6 +18,7 @@ from hugraph.nn import (
     ModalityContent,
     MultiModalFusion,
     SymmetricAdjacency,
+    neighbor_sum,
     pooled_adjacencies,
 )
 from hugraph.nn.adjacency import Adjacency
@@ -188,13 +189,13 @@ class HUIGN(PairwiseModel):
         """Propagates fixed features once, and finds of which items each modality says something."""
         informed = []
         for m, features in enumerate(self.content.rows()):
+            present = self.content.present[:, m]
+            reached = neighbor_sum(self.adjacency, present.to(features).unsqueeze(1))
             if self._splits(m):
-                propagated = self._propagate(m, features)
+                reached = self._propagate(m, features)
                 if self.content.is_fixed(m):
-                    self.content.replace(m, propagated)
-                informed.append(self.content.present[:, m] | (propagated != 0).any(dim=1))
-            else:
-                informed.append(torch.ones_like(self.content.present[:, m]))
+                    self.content.replace(m, reached)
+            informed.append(present | (reached != 0).any(dim=1))
         self.register_buffer("informed", torch.stack(informed, dim=1), persistent=False)
         self.all_informed = bool(torch.stack(informed).all())
 
@@ -207,8 +208,9 @@ class HUIGN(PairwiseModel):
         return cast(IntraLevelConv, conv).transform(features)
 
     def _splits(self, modality: int) -> bool:
-        """Whether propagation is apart from what is learned; a foreign `Conv` only runs whole."""
-        return isinstance(self.hierarchies[modality].convs[0], IntraLevelConv)
+        """Whether propagation is apart from what is learned; any other `Conv` only runs whole."""
+        conv = self.hierarchies[modality].convs[0]
+        return isinstance(conv, IntraLevelConv) and type(conv).forward is IntraLevelConv.forward
 
     def _propagate(self, modality: int, features: Tensor) -> Tensor:
         present = self.content.present[:, modality]

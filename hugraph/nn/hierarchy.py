@@ -35,7 +35,11 @@ class Conv(Protocol):
     """What a hierarchy asks of an intra-level aggregation, besides being a module."""
 
     def __call__(self, features: Tensor, adjacency: Adjacency) -> Tensor:
-        """Refines `features` `(n, dim)` over `adjacency`; returns `(n, dim)`."""
+        """Refines `features` `(n, dim)` over `adjacency`; returns `(n, dim)`.
+
+        [`neighbor_sum`][hugraph.nn.neighbor_sum] multiplies with whatever holds the adjacency: on
+        the level of items a `SymmetricAdjacency` or a graph, above it a dense tensor.
+        """
         ...
 
 

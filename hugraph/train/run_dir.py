@@ -186,8 +186,12 @@ def _require_unbegun(path: Path) -> None:
     found = sorted(entry.name for entry in path.iterdir())
     unbegun = {_LOCK, *_BEFORE_RECORD} if _LOCK in found else set()
     if not set(found) <= unbegun:
+        more = ", …" if len(found) > 3 else ""
+        begun = (path / "run.json").exists()
         raise RunError(
-            f"the run directory already holds {len(found)} files ({', '.join(found[:3])}, …)",
+            f"the run directory already holds something ({', '.join(found[:3])}{more})",
             at=str(path),
-            fix=f"continue it with --resume {path}, or choose another --run",
+            fix=f"continue it with --resume {path}, or choose another --run"
+            if begun
+            else "choose another --run",
         )

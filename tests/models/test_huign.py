@@ -241,6 +241,31 @@ def test_an_aggregation_of_somebody_else_runs_whole():
     assert model.hierarchies[0].convs[0].scale.grad.abs().sum() > 0
 
 
+def test_an_override_of_forward_is_called_on_every_level():
+    class Doubled(IntraLevelConv):
+        def forward(self, features, adjacency):
+            return 2 * super().forward(features, adjacency)
+
+    visual = torch.randn(4, 3).double()
+    plain, doubled = small({"visual": visual}), small({"visual": visual}, conv=Doubled)
+    assert_close(doubled._refined(0), 2 * plain._refined(0))
+
+
+def test_an_item_without_a_modality_is_informed_by_neighbours_under_any_conv():
+    class Identity(torch.nn.Module):
+        def __init__(self, dim):
+            super().__init__()
+
+        def forward(self, features, adjacency):
+            return features
+
+    lonely = RING.clone()
+    lonely[3] = lonely[:, 3] = 0
+    visual = torch.tensor([[0.0], [2], [3], [0]]).double()
+    model = small({"visual": visual}, lonely, levels=[2], conv=Identity)
+    assert model.informed.tolist() == [[True], [True], [True], [False]]
+
+
 def test_the_authors_penalties_share_one_tensor():
     plain, aliased = small().encode().penalties, small(aliased_penalties=True).encode().penalties
     total = plain["assignment_entropy"] + plain["intent_independence"]

@@ -46,7 +46,7 @@ def test_per_user_scores_carry_raw_ids(tmp_path):
 def test_a_directory_that_holds_something_is_never_touched(tmp_path, name):
     (tmp_path / name).write_text("mine")
     before = contents(tmp_path)
-    with pytest.raises(RunError, match=f"already holds 1 files .{name}") as caught:
+    with pytest.raises(RunError, match=f"already holds something .{name}") as caught:
         RunDir.create(tmp_path).__enter__()
     assert "--resume" in caught.value.fix
     assert contents(tmp_path) == before
