@@ -48,7 +48,7 @@ def test_a_directory_that_holds_something_is_never_touched(tmp_path, name):
     before = contents(tmp_path)
     with pytest.raises(RunError, match=f"already holds something .{name}") as caught:
         RunDir.create(tmp_path).__enter__()
-    assert "--resume" in caught.value.fix
+    assert "--resume" not in caught.value.fix  # it is no run
     assert contents(tmp_path) == before
 
 
