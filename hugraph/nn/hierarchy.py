@@ -100,11 +100,6 @@ class IntentHierarchy(nn.Module):
         self.poolings = cast("Sequence[Pooling]", nn.ModuleList(cast(Any, poolings)))
         self.intent_scale = intent_scale
 
-    @property
-    def num_intents(self) -> int:
-        """Intents of all levels together: 44 for 32, 8 and 4."""
-        return sum(len(pooling.supernodes) for pooling in self.poolings)
-
     def forward(self, features: Tensor, adjacency: Adjacency) -> Intents:
         """Runs all levels over `features` `(num_items, dim)` and the items' `adjacency`."""
         refined = self.convs[0](features, adjacency)
