@@ -7,14 +7,15 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from hugraph.models.pairwise import Encoding, PairwiseModel, take
-from hugraph.nn import SymmetricAdjacency, neighbor_sum
-from hugraph.nn.adjacency import Adjacency, degrees
+from hugraph.nn import LightPropagation
+from hugraph.nn.adjacency import Adjacency
 
 
 class LightGCN(PairwiseModel):
     r"""Propagates embeddings over the user-item graph and averages the layers.
 
-    $$ E^{(l+1)} = D^{-1/2} A D^{-1/2} E^{(l)}, \qquad E = \frac{1}{L+1} \sum_{l=0}^{L} E^{(l)} $$
+    $$ \hat y_{uv} = e_u^\top e_v, \qquad
+       E = \frac{1}{L+1} \sum_{l=0}^{L} (D^{-1/2} A D^{-1/2})^l E^{(0)} $$
 
     `l2` penalises the rows of $E^{(0)}$. A cold item has no neighbours: it keeps a quarter (for
     three layers) of its own vector, which was only ever trained as a negative.
@@ -34,8 +35,6 @@ class LightGCN(PairwiseModel):
         $\mathcal N(0, 0.1^2)$ as in the authors' code.
     """
 
-    scale: Tensor
-
     def __init__(
         self,
         num_users: int,
@@ -46,21 +45,15 @@ class LightGCN(PairwiseModel):
         num_layers: Annotated[int, Ge(1)] = 3,
     ) -> None:
         super().__init__(num_users, num_items)
-        self.adjacency = SymmetricAdjacency(user_item_adjacency, num_users + num_items)
-        self.num_layers = num_layers
+        self.propagation = LightPropagation(
+            user_item_adjacency, num_users + num_items, num_layers=num_layers
+        )
         self.embeddings = nn.Parameter(torch.empty(num_users + num_items, dim).normal_(std=0.1))
-        degree = degrees(self.adjacency, self.embeddings.detach())
-        self.register_buffer("scale", degree.clamp(min=1).rsqrt(), persistent=False)
 
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
         """Smooths all embeddings, then takes the rows."""
-        layer: Tensor = self.embeddings
-        total = layer
-        for _ in range(self.num_layers):
-            layer = self.scale * neighbor_sum(self.adjacency, self.scale * layer)
-            total = total + layer
         sizes = [self.num_users, self.num_items]
-        all_users, all_items = (total / (self.num_layers + 1)).split(sizes)
+        all_users, all_items = self.propagation(self.embeddings).split(sizes)
         node_ids = None if items is None else items + self.num_users
         return Encoding(
             take(all_users, users),

@@ -20,6 +20,8 @@ from hugraph.nn.fusion import MultiModalFusion
 from hugraph.nn.hierarchy import IntentHierarchy, Intents
 from hugraph.nn.intent_pooling import IntentPooling, PooledLevel
 from hugraph.nn.intra_level_conv import IntraLevelConv
+from hugraph.nn.light_propagation import LightPropagation
+from hugraph.nn.neighbors import Neighbors, nearest_neighbors, normalized_weights
 from hugraph.nn.token_embedding import TokenEmbedding
 
 __all__ = [
@@ -27,8 +29,10 @@ __all__ = [
     "IntentPooling",
     "Intents",
     "IntraLevelConv",
+    "LightPropagation",
     "ModalityContent",
     "MultiModalFusion",
+    "Neighbors",
     "PooledLevel",
     "SymmetricAdjacency",
     "TokenEmbedding",
@@ -38,7 +42,9 @@ __all__ = [
     "bpr_loss",
     "intent_independence",
     "is_symmetric",
+    "nearest_neighbors",
     "neighbor_sum",
+    "normalized_weights",
     "pooled_adjacencies",
     "soft_assignment",
     "to_sparse_tensor",

@@ -1,0 +1,81 @@
+"""Which rows of a feature matrix are most alike: a graph of similar items, never a dense one."""
+
+from typing import Annotated, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge
+from torch import Tensor
+
+from hugraph.checks import check_options
+
+BLOCK_BYTES = 2**25  # of similarities at a time
+
+
+class Neighbors(NamedTuple):
+    """The rows most similar to each row; a graph with the same number of edges into each node.
+
+    `F.embedding_bag(indices, x, per_sample_weights=weights, mode="sum")` is its product with `x`.
+    """
+
+    indices: Tensor  # (n, k) int64, most similar first
+    similarities: Tensor  # (n, k); 0 where there is no further neighbour and a row names itself
+
+
+@torch.no_grad()
+def nearest_neighbors(
+    features: Tensor, k: Annotated[int, Ge(1)], *, include_self: bool = False
+) -> Neighbors:
+    r"""Finds for each row the `k` rows of highest cosine similarity, block by block.
+
+    An all-zero row stands for a missing item: it is nobody's neighbour and has none, so that it
+    names itself, with similarity 0. So does a row with fewer than `k` others.
+
+    Args:
+        features: `(n, dim)`.
+        k: How many neighbours.
+        include_self: Whether a row counts as its own nearest neighbour, as in the published code of
+            LATTICE and its descendants.
+
+    Returns:
+        `n` rows, `k` wide. Without gradients: similarities that a model learns from are computed
+        anew for these indices.
+
+    Raises:
+        ValueError: If `k` is not positive.
+    """
+    check_options(nearest_neighbors, k=k)
+    n = len(features)
+    unit = F.normalize(features, dim=1)
+    absent = ~(features != 0).any(dim=1)
+    indices, similarities = [], []
+    for rows in torch.arange(n, device=features.device).split(max(1, BLOCK_BYTES // (4 * n))):
+        scores = unit.index_select(0, rows) @ unit.T
+        scores[:, absent] = float("-inf")
+        scores[absent.index_select(0, rows)] = float("-inf")
+        if not include_self:
+            scores.scatter_(1, rows.unsqueeze(1), float("-inf"))
+        best, chosen = F.pad(scores, (0, max(0, k - n)), value=float("-inf")).topk(k)
+        nobody = best == float("-inf")
+        indices.append(chosen.where(~nobody, rows.unsqueeze(1)))
+        similarities.append(best.masked_fill(nobody, 0))
+    return Neighbors(torch.cat(indices), torch.cat(similarities))
+
+
+def normalized_weights(neighbors: Neighbors) -> Tensor:
+    r"""Scales similarities by the square roots of both ends' degrees: $D^{-1/2} S D^{-1/2}$.
+
+    $D_{ii} = \sum_j S_{ij}$ is the sum over a row's own neighbours, as in the published code of
+    LATTICE. Negative similarities count as 0.
+
+    Args:
+        neighbors: `n` rows of `k`; gradients flow to the similarities.
+
+    Returns:
+        `(n, k)`, aligned with the neighbours; 0 from and to a row of degree 0.
+    """
+    weights = neighbors.similarities.clamp(min=0)
+    degree = weights.sum(dim=1)
+    scale = degree.where(degree > 0, 1).rsqrt().where(degree > 0, 0)
+    ends = scale.index_select(0, neighbors.indices.flatten()).view_as(weights)
+    return scale.unsqueeze(1) * weights * ends
