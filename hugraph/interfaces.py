@@ -65,10 +65,13 @@ class Stage:
         batches: Which batches `terms` wants: `"triples"` ([`Triples`][hugraph.interfaces.Triples]),
             `"users"` or `"items"`.
         terms: Maps a batch to named, unweighted scalars. The objective weights and adds them.
-        term_names: The names that `terms` returns, known before anything runs.
+        term_names: The names that `terms` returns, known before anything runs; the loss first.
         parameters: What this stage optimises; everything else stays as it is.
         scorer: What to validate while this stage is trained, if the model's own scorer rests on a
             later stage.
+        begin_epoch: Called before the first batch of each epoch, for what is drawn or rebuilt once
+            an epoch. Torch's generator is seeded for the epoch by then; what is made must follow
+            from it and from the parameters alone, or a resumed run would differ.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Stage:
     term_names: tuple[str, ...]
     parameters: tuple[nn.Parameter, ...]
     scorer: Callable[[], Scorer] | None = None
+    begin_epoch: Callable[[], None] | None = None
 
 
 @runtime_checkable

@@ -138,7 +138,7 @@ def nothing_is_evaluated_twice(spec: Spec) -> Iterator[Fault]:
 def the_objective_names_terms_of_the_model(spec: Spec) -> Iterator[Fault]:
     """What is minimised is what the model emits, as far as that is known before it is made."""
     loss, penalties = spec.objective.options["loss"], spec.objective.options["penalties"]
-    losses = [loss] if isinstance(loss, str) else list(loss)
+    losses = [loss] if isinstance(loss, str) else list(loss or ())
     penalties = penalties if isinstance(penalties, dict) else {}
     key = ("objective", "penalties")
     for name in penalties:

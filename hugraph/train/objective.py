@@ -14,7 +14,8 @@ class Objective:
     r"""What is minimised: $\mathcal{L} = \ell + \sum_p \lambda_p\, p$, Eq. 18 of HUIGN.
 
     Args:
-        loss: Name of the term with weight 1. A model in several stages has one in each: list them.
+        loss: Name of the term with weight 1; a list, if several stages have different ones. If not
+            given, it is the first term that each stage names.
         penalties: Weight $\lambda_p$ of each other term; terms not named have weight 0. A single
             number is the weight of every other term, as in HUIGN's published code.
 
@@ -28,11 +29,11 @@ class Objective:
     def __init__(
         self,
         *,
-        loss: str | Sequence[str] = "bpr",
+        loss: str | Sequence[str] | None = None,
         penalties: Mapping[str, Annotated[float, Ge(0)]] | Annotated[float, Ge(0)] = 1e-4,
     ) -> None:
         check_options(Objective, loss=loss, penalties=penalties)
-        self._losses = (loss,) if isinstance(loss, str) else tuple(loss)
+        self._losses = (loss,) if isinstance(loss, str) else loss
         self._penalties = penalties
 
     def weights(self, stages: Sequence[Stage]) -> list[dict[str, float]]:
@@ -41,6 +42,7 @@ class Objective:
         Raises:
             SpecError: If a name is emitted by no stage, or a stage emits none of the losses.
         """
+        losses = self._losses or [stage.term_names[0] for stage in stages]
         emitted = {name for stage in stages for name in stage.term_names}
         if isinstance(self._penalties, Mapping):
             named, other = dict(self._penalties), 0.0
@@ -53,7 +55,7 @@ class Objective:
                 at=at,
                 fix="name a term of this model, or give one number for all penalties",
             )
-            for at, names in (("objective.loss", self._losses), ("objective.penalties", named))
+            for at, names in (("objective.loss", losses), ("objective.penalties", named))
             for name in names
             if stages and name not in emitted
         ]
@@ -64,21 +66,18 @@ class Objective:
                 fix="name the term of this stage that has weight 1",
             )
             for stage in stages
-            if not problems and not set(self._losses) & set(stage.term_names)
+            if not problems and not set(losses) & set(stage.term_names)
         ]
         problems += [
             SpecError(f"{name!r} is both a loss and a penalty", at="objective.penalties")
             for name in named
-            if name in self._losses
+            if name in losses
         ]
         if len(problems) == 1:
             raise problems[0]
         if problems:
             raise SpecError("the objective does not fit the model", problems=problems)
         return [
-            {
-                name: 1.0 if name in self._losses else named.get(name, other)
-                for name in stage.term_names
-            }
+            {name: 1.0 if name in losses else named.get(name, other) for name in stage.term_names}
             for stage in stages
         ]

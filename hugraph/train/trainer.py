@@ -319,6 +319,8 @@ class _Fitting:
         batches = self._batches.epoch(stage.batches, position.stage, stage_epoch, self._device)
         self._module.train()
         seed_torch(self._seed, "epoch", position.stage, stage_epoch)  # for dropout and the like
+        if stage.begin_epoch is not None:
+            stage.begin_epoch()
         sums: Counter[str] = Counter()
         for step, batch in enumerate(batches, start=1):
             self._check_stop()

@@ -17,6 +17,14 @@ def test_the_loss_weighs_one_and_penalties_what_the_spec_says():
     assert objective.weights([TRAIN]) == [{"bpr": 1.0, "entropy": 0.0, "l2": 0.5}]
 
 
+def test_the_loss_of_a_stage_is_its_first_term_if_none_is_named():
+    stages = [TRAIN, stage("regress", "squared_error", "l2")]
+    assert Objective(penalties={"l2": 2.0}).weights(stages) == [
+        {"bpr": 1.0, "entropy": 0.0, "l2": 2.0},
+        {"squared_error": 1.0, "l2": 2.0},
+    ]
+
+
 def test_a_single_number_weighs_every_term_but_the_loss():
     assert Objective(penalties=0.1).weights([TRAIN]) == [{"bpr": 1.0, "entropy": 0.1, "l2": 0.1}]
 

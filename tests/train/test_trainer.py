@@ -529,3 +529,25 @@ def test_dropout_is_on_in_training_and_off_in_validation():
     start(model, validate=watching)
     assert set(modes) == {("train", True), ("validate", False)}
     assert not model.training
+
+
+def test_what_an_epoch_begins_with_is_drawn_from_its_seed_before_its_first_batch():
+    def begun(epochs):
+        model, seen = dot_product(), []
+        (stage,) = model.stages()
+
+        def terms(batch):
+            seen.append("batch")
+            return stage.terms(batch)
+
+        def begin_epoch():
+            seen.append(torch.rand(1).item())
+
+        model.stages = lambda: (replace(stage, terms=terms, begin_epoch=begin_epoch),)
+        start(model, config=TrainConfig(epochs=epochs, early_stopping=STOP_BY))
+        return seen
+
+    seen = begun(2)
+    drawn = [one for one in seen if one != "batch"]
+    assert seen[0] == drawn[0] and len(set(drawn)) == 2
+    assert begun(2) == seen
