@@ -12,7 +12,7 @@ from hugraph.models.huign import HUIGN
 from hugraph.models.lightgcn import LightGCN
 from hugraph.models.popularity import Popularity
 from hugraph.models.vbpr import VBPR
-from hugraph.nn import IntentPooling, IntraLevelConv, MultiModalFusion
+from hugraph.nn import IntentPooling, IntraLevelConv, LightPropagation, MultiModalFusion
 
 SOURCES = Registry("source", {"planted": planted, "directory": load_directory}, key="source")
 
@@ -55,7 +55,9 @@ FUSIONS = Registry(
     },
 )
 
+PROPAGATIONS = Registry("propagation", {"light": LightPropagation})
+
 REGISTRIES = {
     registry.kind: registry
-    for registry in (SOURCES, SPLITS, GRAPHS, MODELS, CONVS, POOLINGS, FUSIONS)
+    for registry in (SOURCES, SPLITS, GRAPHS, MODELS, CONVS, POOLINGS, FUSIONS, PROPAGATIONS)
 }

@@ -15,6 +15,7 @@ from hugraph.nn import (
     IntentPooling,
     Intents,
     IntraLevelConv,
+    LightPropagation,
     ModalityContent,
     MultiModalFusion,
     SymmetricAdjacency,
@@ -47,6 +48,7 @@ class HUIGN(PairwiseModel):
         num_items: Number of items.
         modality_features: Features of every modality.
         item_adjacency: Symmetric adjacency over items: the co-interaction graph, Eq. 2.
+        user_item_adjacency: Symmetric adjacency over users, then items, for `propagation`.
         modalities: Which modalities to use, in order; all, if not given.
         levels: Number of intents per level, finest first.
         conv: Intra-level aggregation, made with the feature size.
@@ -54,6 +56,9 @@ class HUIGN(PairwiseModel):
         fusion: Combination of modalities, made with their number and the number of intents.
         id_dim: Size of the ID embeddings; 0 leaves them out.
         intent_scale: Factor on an item's distributions over intents.
+        propagation: Smooths all of a user's and an item's entries, ID embeddings and intents
+            alike, over the user-item graph: a user's taste then also rests on the intents of the
+            history, and not on a free vector alone. None, as in the paper, for no propagation.
         token_dim: Embedding size of a modality given as tokens.
         l2: `batch` is half the squared norm per example; `mean` is the authors' code: the mean
             square of each kind of rows.
@@ -61,13 +66,14 @@ class HUIGN(PairwiseModel):
             one tensor, so that each is the sum of both and the loss counts them twice.
 
     Raises:
-        ValueError: If levels do not descend, exceed the items, or the adjacency does not fit.
+        ValueError: If levels do not descend, exceed the items, or an adjacency does not fit.
 
     Source:
         [Wei et al. 2021](https://arxiv.org/abs/2110.14925), Eq. 1-18. Defaults follow the paper,
         which leaves some choices open: see the design decisions. A modality that an item lacks, and
         of which no neighbour tells anything, is left out of the fusion; the paper has no such item.
-        `intent_scale`, an attention fusion and `self_loops` of the convolution are extensions.
+        `propagation` (after LightGCN), `intent_scale`, an attention fusion and `self_loops` of the
+        convolution are extensions.
     """
 
     informed: Tensor  # (num_items, num_modalities) bool
@@ -79,6 +85,7 @@ class HUIGN(PairwiseModel):
         num_items: int,
         modality_features: ModalityFeatures,
         item_adjacency: Adjacency,
+        user_item_adjacency: "Adjacency | None" = None,
         *,
         modalities: Annotated[Sequence[str], MinLen(1), Predicate(distinct)] | None = None,
         levels: Annotated[Sequence[Annotated[int, Ge(2)]], MinLen(1), Predicate(descending)] = (
@@ -91,6 +98,8 @@ class HUIGN(PairwiseModel):
         fusion: Annotated[Callable[..., MultiModalFusion], Component("fusion")] = MultiModalFusion,
         id_dim: Annotated[int, Ge(0)] = 64,
         intent_scale: Annotated[float, Gt(0)] = 1.0,
+        propagation: Annotated[Callable[..., LightPropagation], Component("propagation")]
+        | None = None,
         token_dim: Annotated[int, Ge(1)] = 128,
         l2: Literal["batch", "mean"] = "batch",
         aliased_penalties: bool = False,
@@ -119,6 +128,11 @@ class HUIGN(PairwiseModel):
             ),
         )
         self.fusion = fusion(len(self.content), sum(levels))
+        self.propagation: LightPropagation | None = None
+        if propagation is not None:
+            if user_item_adjacency is None:
+                raise ValueError("propagation needs the user-item adjacency, got none")
+            self.propagation = propagation(user_item_adjacency, num_users + num_items)
 
         self.user_tastes = xavier(num_users, self.fusion.output_dim)
         self.user_embeddings = xavier(num_users, id_dim) if id_dim else None
@@ -143,22 +157,16 @@ class HUIGN(PairwiseModel):
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
         """Concatenates ID embeddings with tastes (users) and with fused intents (items)."""
         intents = self.intents()
-        blocks = [modality.representations(items) for modality in intents.values()]
-        present = None if self.all_informed else self.informed
-        if present is not None and items is not None:
-            present = present.index_select(0, items)
-        fused = self.fusion(blocks, present)
-        tastes = take(self.user_tastes, users)
-        penalties = self._penalties(intents)
-        if self.user_embeddings is None or self.item_embeddings is None:
-            return Encoding(tastes, fused, ego=(tastes,), penalties=penalties)
-        u, v = take(self.user_embeddings, users), take(self.item_embeddings, items)
-        return Encoding(
-            torch.cat([u, tastes], dim=1),
-            torch.cat([v, fused], dim=1),
-            ego=(u, tastes, v),
-            penalties=penalties,
-        )
+        ego = [take(self.user_tastes, users)]
+        if self.user_embeddings is not None and self.item_embeddings is not None:
+            ego = [take(self.user_embeddings, users), *ego, take(self.item_embeddings, items)]
+        if self.propagation is None:
+            u, v = self._rows(intents, users, items)
+        else:
+            u, v = self._rows(intents, None, None)
+            u, v = self.propagation(torch.cat([u, v])).split([len(u), len(v)])
+            u, v = take(u, users), take(v, items)
+        return Encoding(u, v, ego=tuple(ego), penalties=self._penalties(intents))
 
     def l2(self, *rows: Tensor) -> Tensor:
         """Penalises ID and taste rows, by the chosen reduction."""
@@ -173,6 +181,22 @@ class HUIGN(PairwiseModel):
             for name, modality in self.intents().items()
             for level, assignment in enumerate(modality.assignments, start=1)
         }
+
+    def _rows(
+        self, intents: Mapping[str, Intents], users: Tensor | None, items: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The entries of users and items, Eq. 15, before any propagation."""
+        blocks = [modality.representations(items) for modality in intents.values()]
+        present = None if self.all_informed else self.informed
+        if present is not None and items is not None:
+            present = present.index_select(0, items)
+        u, v = take(self.user_tastes, users), self.fusion(blocks, present)
+        if self.user_embeddings is None or self.item_embeddings is None:
+            return u, v
+        return (
+            torch.cat([take(self.user_embeddings, users), u], dim=1),
+            torch.cat([take(self.item_embeddings, items), v], dim=1),
+        )
 
     def _penalties(self, intents: Mapping[str, Intents]) -> dict[str, Tensor]:
         sums = {

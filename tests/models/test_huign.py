@@ -9,11 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from hugraph.graph import user_item_graph
 from hugraph.interfaces import TokenBag, Triples
 from hugraph.models.huign import HUIGN
-from hugraph.nn import IntentPooling, IntraLevelConv, MultiModalFusion, to_sparse_tensor
+from hugraph.nn import (
+    IntentPooling,
+    IntraLevelConv,
+    LightPropagation,
+    MultiModalFusion,
+    to_sparse_tensor,
+)
 from tests.contracts.recommender import RecommenderContract
-from tests.graphs import graph_of
+from tests.graphs import float64_by_default, graph_of
 
 NUM_USERS = 4
 
@@ -56,6 +63,20 @@ class TestHUIGNAsInTheAuthorsCode(RecommenderContract):
         )
 
 
+class TestPropagatedHUIGN(RecommenderContract):
+    def make(self, world):
+        return HUIGN(
+            world.num_users,
+            world.num_items,
+            world.modality_features,
+            world.item_adjacency,
+            world.user_item_adjacency,
+            levels=[8, 4],
+            id_dim=8,
+            propagation=LightPropagation,
+        )
+
+
 def naive_conv(conv, features, adjacency):
     a = adjacency + torch.eye(len(adjacency)).double() * (conv.self_loops == "add")
     degree = a.sum(dim=1, keepdim=True)
@@ -88,7 +109,25 @@ def naive_scores_and_penalties(model, contents, adjacency, scale, temperature, p
     fused = torch.cat(blocks, dim=1) if method == "concat" else sum(blocks)  # Eq. 14
     users = torch.cat([model.user_embeddings, model.user_tastes], dim=1)  # Eq. 15
     items = torch.cat([model.item_embeddings, fused], dim=1)
+    if model.propagation is not None:
+        users, items = naive_smoothing(users, items, model.propagation.num_layers)
     return users @ items.T, entropy, independence
+
+
+HISTORY = torch.tensor([[1, 0, 1], [0, 1, 0], [1, 1, 1], [0, 0, 0]]).double()  # of the first items
+
+
+def naive_smoothing(users, items, num_layers):
+    """The mean of dense powers of the user-item graph of `HISTORY`."""
+    links = F.pad(HISTORY, (0, len(items) - 3))
+    corner = [torch.zeros(len(side), len(side)).double() for side in (users, items)]
+    dense = torch.cat([torch.cat([corner[0], links], 1), torch.cat([links.T, corner[1]], 1)])
+    root = dense.sum(dim=1).clamp(min=1).rsqrt()
+    layers = [torch.cat([users, items])]
+    for _ in range(num_layers):
+        layers.append((root[:, None] * dense * root) @ layers[-1])
+    mean = sum(layers) / len(layers)
+    return mean[: len(users)], mean[len(users) :]
 
 
 @st.composite
@@ -105,6 +144,7 @@ def cases(draw):
         "scale": draw(st.sampled_from([1.0, 3.0])),
         "temperature": draw(st.sampled_from([1.0, 4.0])),
         "pooled_features": draw(st.booleans()),
+        "num_layers": draw(st.sampled_from([None, 1, 2])),
     }
 
 
@@ -112,20 +152,28 @@ def build(case, features, adjacency):
     official = {"hops": 2, "weight": True, "activation": "leaky_relu", "clamp_degree": True}
     options = {"self_loops": case["self_loops"], **(official if case["official"] else {})}
     next_features = "pooled" if case["pooled_features"] else "supernodes"
-    model = HUIGN(
-        NUM_USERS,
-        len(case["adjacency"]),
-        features,
-        adjacency,
-        levels=case["levels"],
-        conv=partial(IntraLevelConv, **options),
-        pooling=partial(
-            IntentPooling, assignment_scale=case["temperature"], next_features=next_features
-        ),
-        fusion=partial(MultiModalFusion, method="sum" if case["official"] else "concat"),
-        id_dim=3,
-        intent_scale=case["scale"],
-    ).double()
+    user_ids, item_ids = HISTORY.nonzero(as_tuple=True)
+    user_items = user_item_graph(user_ids, item_ids, NUM_USERS, len(case["adjacency"]))
+    num_layers = case["num_layers"]
+    with float64_by_default():
+        model = HUIGN(
+            NUM_USERS,
+            len(case["adjacency"]),
+            features,
+            adjacency,
+            to_sparse_tensor(user_items, torch.float64)
+            if isinstance(adjacency, torch.Tensor)
+            else user_items,
+            propagation=num_layers and partial(LightPropagation, num_layers=num_layers),
+            levels=case["levels"],
+            conv=partial(IntraLevelConv, **options),
+            pooling=partial(
+                IntentPooling, assignment_scale=case["temperature"], next_features=next_features
+            ),
+            fusion=partial(MultiModalFusion, method="sum" if case["official"] else "concat"),
+            id_dim=3,
+            intent_scale=case["scale"],
+        )
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.7)
     return model
@@ -289,6 +337,32 @@ def test_histograms_show_every_level_of_every_modality():
     histograms = small().histograms()
     assert set(histograms) == {"assignment/visual/level_1", "assignment/visual/level_2"}
     assert_close(histograms["assignment/visual/level_1"].sum().item(), 4.0)
+
+
+def test_propagation_alone_carries_the_intents_of_a_liked_item_to_those_like_it():
+    user_items = user_item_graph([0], [1], NUM_USERS, 4)
+    torch.manual_seed(0)
+    model = HUIGN(
+        NUM_USERS,
+        4,
+        {"visual": torch.tensor([[5.0, 0], [5, 0], [0, 5], [0, 5]])},
+        graph_of(torch.zeros(4, 4)),
+        user_items,
+        levels=[2],
+        conv=partial(IntraLevelConv, self_loops="add"),
+        propagation=LightPropagation,
+    )
+    for table in (model.user_embeddings, model.item_embeddings, model.user_tastes):
+        table.data.zero_()
+    model.hierarchies[0].poolings[0].supernodes.data = torch.eye(2)
+    scores = model.scorer()(torch.arange(2))
+    assert scores[0, 0] > scores[0, 2]  # nothing was learned: the one liked item is like item 0
+    assert_close(scores[1], torch.zeros(4))
+
+
+def test_propagation_without_a_user_item_graph_is_refused():
+    with pytest.raises(ValueError, match="propagation needs the user-item adjacency, got none"):
+        small(propagation=LightPropagation)
 
 
 @pytest.mark.parametrize(
