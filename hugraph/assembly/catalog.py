@@ -12,7 +12,13 @@ from hugraph.models.huign import HUIGN
 from hugraph.models.lightgcn import LightGCN
 from hugraph.models.popularity import Popularity
 from hugraph.models.vbpr import VBPR
-from hugraph.nn import IntentPooling, IntraLevelConv, LightPropagation, MultiModalFusion
+from hugraph.nn import (
+    IntentPooling,
+    IntraLevelConv,
+    LightPropagation,
+    MultiModalFusion,
+    SAGEConv,
+)
 
 SOURCES = Registry("source", {"planted": planted, "directory": load_directory}, key="source")
 
@@ -41,7 +47,20 @@ MODELS = Registry(
     },
 )
 
-CONVS = Registry("conv", {"intra_level": IntraLevelConv})
+CONVS = Registry(
+    "conv",
+    {
+        "intra_level": IntraLevelConv,
+        "gcn": partial(
+            IntraLevelConv,
+            normalization="symmetric",
+            self_loops="add",
+            weight=True,
+            activation="relu",
+        ),
+        "sage": SAGEConv,
+    },
+)
 
 POOLINGS = Registry("pooling", {"intent_pooling": IntentPooling})
 

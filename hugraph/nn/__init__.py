@@ -22,6 +22,7 @@ from hugraph.nn.intent_pooling import IntentPooling, PooledLevel
 from hugraph.nn.intra_level_conv import IntraLevelConv
 from hugraph.nn.light_propagation import LightPropagation
 from hugraph.nn.neighbors import Neighbors, nearest_neighbors, normalized_weights
+from hugraph.nn.sage_conv import SAGEConv
 from hugraph.nn.token_embedding import TokenEmbedding
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "MultiModalFusion",
     "Neighbors",
     "PooledLevel",
+    "SAGEConv",
     "SymmetricAdjacency",
     "TokenEmbedding",
     "adjacency_on",

@@ -20,7 +20,8 @@ class IntraLevelConv(nn.Module):
     $$ Z = D^{-1} A X, \qquad D_{ii} = \sum\nolimits_j A_{ij} $$
 
     With the options of the authors' code it becomes
-    $Z = \phi\big((D^{-1}A)^{h}\, X\, W^{h}\big)$ for $h$ hops. Propagation and transformation are
+    $Z = \phi\big((D^{-1}A)^{h}\, X\, W^{h}\big)$ for $h$ hops; with $D^{-1/2}(A+I)D^{-1/2}$, a
+    weight and ReLU, as the component `gcn`, the layer of a GCN. Propagation and transformation are
     two methods, because for constant features the first is constant and needs computing once.
 
     Args:
