@@ -8,6 +8,7 @@ from hugraph.data.schemes import given, leave_one_out, random, random_per_user, 
 from hugraph.data.synthetic import planted
 from hugraph.graph import CoInteractionGraphBuilder
 from hugraph.models.bpr_mf import BPRMF
+from hugraph.models.duif import DUIF
 from hugraph.models.huign import HUIGN
 from hugraph.models.lightgcn import LightGCN
 from hugraph.models.popularity import Popularity
@@ -43,6 +44,7 @@ MODELS = Registry(
         "popularity": Popularity,
         "bpr_mf": BPRMF,
         "vbpr": VBPR,
+        "duif": DUIF,
         "lightgcn": LightGCN,
     },
 )
