@@ -8,6 +8,7 @@ from hugraph.data.schemes import given, leave_one_out, random, random_per_user, 
 from hugraph.data.synthetic import planted
 from hugraph.graph import CoInteractionGraphBuilder
 from hugraph.models.bpr_mf import BPRMF
+from hugraph.models.cb2cf import CB2CF
 from hugraph.models.duif import DUIF
 from hugraph.models.huign import HUIGN
 from hugraph.models.lightgcn import LightGCN
@@ -45,6 +46,7 @@ MODELS = Registry(
         "bpr_mf": BPRMF,
         "vbpr": VBPR,
         "duif": DUIF,
+        "cb2cf": CB2CF,
         "lightgcn": LightGCN,
     },
 )

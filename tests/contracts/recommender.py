@@ -87,7 +87,7 @@ class RecommenderContract:
                 optimizer.zero_grad()
                 self.total(stage, world.batch(stage.batches, generator)).backward()
                 optimizer.step()
-        return model
+        return model.eval()
 
     @torch.no_grad()
     def scores(self, model, world):
@@ -134,6 +134,6 @@ class RecommenderContract:
 
     def test_a_saved_model_scores_the_same_when_loaded(self, world):
         model = self.trained(world, 2)
-        twin = self.fresh(world)
+        twin = self.fresh(world).eval()
         twin.load_state_dict(model.state_dict())
         assert torch.equal(self.scores(twin, world), self.scores(model, world))
