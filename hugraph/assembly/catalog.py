@@ -12,6 +12,7 @@ from hugraph.models.cb2cf import CB2CF
 from hugraph.models.duif import DUIF
 from hugraph.models.huign import HUIGN
 from hugraph.models.lightgcn import LightGCN
+from hugraph.models.macrid_vae import MacridVAE
 from hugraph.models.popularity import Popularity
 from hugraph.models.vbpr import VBPR
 from hugraph.nn import (
@@ -47,6 +48,7 @@ MODELS = Registry(
         "vbpr": VBPR,
         "duif": DUIF,
         "cb2cf": CB2CF,
+        "macrid_vae": MacridVAE,
         "lightgcn": LightGCN,
     },
 )

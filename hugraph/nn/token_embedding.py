@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hugraph.interfaces import TokenBag
+from hugraph.nn.ragged import entries_of
 
 
 class TokenEmbedding(nn.Module):
@@ -48,13 +49,8 @@ class TokenEmbedding(nn.Module):
         """Represents `items` `(b,)`, or all: `(b, dim)`; zeros for an empty bag."""
         tokens, offsets = self.tokens, self.offsets
         if items is not None:
-            lengths = offsets.diff().index_select(0, items)
-            ends = lengths.cumsum(0)
-            shift = torch.repeat_interleave(
-                offsets.index_select(0, items) - ends + lengths, lengths
-            )
-            tokens = tokens[shift + torch.arange(len(shift), device=shift.device)]
-            offsets = F.pad(ends, (1, 0))
+            entries, offsets = entries_of(items, offsets)
+            tokens = tokens.index_select(0, entries)
         return F.embedding_bag(
             tokens, self.embeddings, offsets, mode="mean", include_last_offset=True
         )
