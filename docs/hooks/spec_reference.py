@@ -29,7 +29,7 @@ def reference() -> str:
 
 def section(path: str, option: Option, level: str, shown: set[str]) -> Iterator[str]:
     """A key that holds a mapping: its own keys, its components, and the sections inside of it."""
-    group = SCHEMA.shapes.group(option.annotation)
+    group = SCHEMA.shapes.group(SCHEMA.shapes.fitting(option.annotation, {}))
     if group is None:
         return
     yield f"{level} `{path}`\n\n{option.text}"
