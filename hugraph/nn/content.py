@@ -95,6 +95,16 @@ class ModalityContent(nn.Module):
         """Gives the features of `items` `(b,)`, or of all, in each modality: `(b, dim)`."""
         return [source(items) for source in self._sources]
 
+    def raw(self, modality: int) -> Tensor:
+        """Gives what is known of all items in one modality before anything is learned.
+
+        Returns:
+            Fixed features, `(num_items, dim)`, or how often an item has each token,
+            `(num_items, num_tokens)`, sparse COO.
+        """
+        source = self._sources[modality]
+        return source.counts() if isinstance(source, TokenEmbedding) else source()
+
     def is_fixed(self, modality: int) -> bool:
         """Tells whether the features of this modality never change."""
         return isinstance(self._sources[modality], _FixedFeatures)

@@ -1,5 +1,6 @@
 """Which rows of a feature matrix are most alike: a graph of similar items, never a dense one."""
 
+import warnings
 from typing import Annotated, NamedTuple
 
 import torch
@@ -24,33 +25,45 @@ class Neighbors(NamedTuple):
 
 @torch.no_grad()
 def nearest_neighbors(
-    features: Tensor, k: Annotated[int, Ge(1)], *, include_self: bool = False
+    features: Tensor,
+    k: Annotated[int, Ge(1)],
+    *,
+    include_self: bool = False,
+    shrinkage: Annotated[float, Ge(0)] = 0.0,
 ) -> Neighbors:
-    r"""Finds for each row the `k` rows of highest cosine similarity, block by block.
+    r"""Finds for each row the `k` most similar rows, block by block.
 
-    An all-zero row stands for a missing item: it is nobody's neighbour and has none, so that it
-    names itself, with similarity 0. So does a row with fewer than `k` others.
+    $$ s_{ij} = \frac{x_i^\top x_j}{\lVert x_i \rVert \lVert x_j \rVert + h} $$
+
+    Without shrinkage this is the cosine. An all-zero row stands for a missing item: it is nobody's
+    neighbour and has none, so that it names itself, with similarity 0. So does a row with fewer
+    than `k` others.
 
     Args:
-        features: `(n, dim)`.
+        features: `(n, dim)`, dense or sparse COO.
         k: How many neighbours.
         include_self: Whether a row counts as its own nearest neighbour, as in the published code of
             LATTICE and its descendants.
+        shrinkage: $h$: rows that are short, by which little is known, are trusted less.
 
     Returns:
         `n` rows, `k` wide. Without gradients: similarities that a model learns from are computed
         anew for these indices.
 
     Raises:
-        ValueError: If `k` is not positive.
+        ValueError: If `k` is not positive or the shrinkage is negative.
     """
-    check_options(nearest_neighbors, k=k)
+    check_options(nearest_neighbors, k=k, shrinkage=shrinkage)
     n = len(features)
-    unit = F.normalize(features, dim=1)
-    absent = ~(features != 0).any(dim=1)
+    lengths = _lengths(features)
+    absent = lengths == 0
+    unit = features * lengths.where(~absent, 1).reciprocal().unsqueeze(1)
     indices, similarities = [], []
     for rows in torch.arange(n, device=features.device).split(max(1, BLOCK_BYTES // (4 * n))):
-        scores = unit.index_select(0, rows) @ unit.T
+        scores = _products(unit, rows)
+        if shrinkage:
+            both = lengths.index_select(0, rows).unsqueeze(1) * lengths
+            scores *= both / (both + shrinkage)
         scores[:, absent] = float("-inf")
         scores[absent.index_select(0, rows)] = float("-inf")
         if not include_self:
@@ -79,3 +92,19 @@ def normalized_weights(neighbors: Neighbors) -> Tensor:
     scale = degree.where(degree > 0, 1).rsqrt().where(degree > 0, 0)
     ends = scale.index_select(0, neighbors.indices.flatten()).view_as(weights)
     return scale.unsqueeze(1) * weights * ends
+
+
+def _lengths(features: Tensor) -> Tensor:
+    if features.is_sparse:
+        return torch.sparse.sum(features * features, dim=1).to_dense().sqrt()
+    return torch.linalg.vector_norm(features, dim=1)
+
+
+def _products(features: Tensor, rows: Tensor) -> Tensor:
+    """Inner products of the chosen rows with all rows, `(len(rows), n)`, dense."""
+    chosen = features.index_select(0, rows)
+    if not features.is_sparse:
+        return chosen @ features.T
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        return torch.sparse.mm(chosen, features.t()).to_dense()

@@ -54,3 +54,11 @@ class TokenEmbedding(nn.Module):
         return F.embedding_bag(
             tokens, self.embeddings, offsets, mode="mean", include_last_offset=True
         )
+
+    def counts(self) -> Tensor:
+        """Counts how often each item has each token: `(num_items, num_tokens)`, sparse COO."""
+        items = torch.repeat_interleave(self.offsets.diff())
+        size = (len(self.offsets) - 1, len(self.embeddings))
+        ones = self.embeddings.new_ones(len(items))
+        held = torch.stack([items, self.tokens])
+        return torch.sparse_coo_tensor(held, ones, size, check_invariants=True).coalesce()

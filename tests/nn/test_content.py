@@ -68,3 +68,12 @@ def test_chosen_items_are_the_rows_of_all():
     items = torch.tensor([2, 1, 0, 2])
     for chosen, everything in zip(content.rows(items), content.rows(), strict=True):
         assert_close(chosen, everything[items])
+
+
+def test_raw_content_is_the_fixed_features_or_the_counts_of_tokens_worked_by_hand():
+    visual = torch.tensor([[1.0, 0], [0, 2], [0, 0]])
+    content = ModalityContent({"visual": visual, "textual": BAG}, 3)
+    assert content.raw(0) is visual
+    counts = content.raw(1)
+    assert counts.is_sparse
+    assert_close(counts.to_dense(), torch.tensor([[1.0, 0, 2], [0, 0, 0], [0, 1, 0]]))

@@ -20,18 +20,41 @@ def test_three_rows_at_45_degrees_worked_by_hand():
     assert_close(own.similarities, torch.ones(3, 1))
 
 
-@given(st.integers(0, 10**6), st.integers(1, 7), st.booleans(), st.sampled_from([1, 2, 100]))
-def test_neighbors_are_those_of_the_dense_matrix_however_it_is_cut(seed, k, include_self, rows):
+def test_shrinkage_prefers_the_longer_of_two_in_one_direction_worked_by_hand():
+    features = torch.tensor([[1.0, 0], [3, 0], [4, 3]])
+    assert nearest_neighbors(features, 1).indices[0].item() == 1
+    found = nearest_neighbors(features, 1, shrinkage=5.0)
+    assert found.indices[0].item() == 2  # 4 / (5 + 5) against 3 / (3 + 5)
+    assert_close(found.similarities[0], torch.tensor([0.4]))
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 7),
+    st.booleans(),
+    st.sampled_from([0.0, 2.0]),
+    st.booleans(),
+    st.sampled_from([1, 2, 100]),
+)
+def test_neighbors_are_those_of_the_dense_matrix_however_it_is_held_and_cut(
+    seed, k, include_self, shrinkage, is_sparse, rows
+):
     torch.manual_seed(seed)
     features = torch.randn(5, 3).double()
     features[seed % 5] *= seed % 2  # in half of the cases one is missing
     present = [i for i in range(5) if features[i].any()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hugraph.nn.neighbors.BLOCK_BYTES", 4 * 5 * rows)
-        found = nearest_neighbors(features, k, include_self=include_self)
+        found = nearest_neighbors(
+            features.to_sparse() if is_sparse else features,
+            k,
+            include_self=include_self,
+            shrinkage=shrinkage,
+        )
     for i in range(5):
         others = [j for j in present if i in present and (include_self or j != i)]
-        similarity = {j: F.cosine_similarity(features[i], features[j], dim=0) for j in others}
+        lengths = {j: features[i].norm() * features[j].norm() for j in others}
+        similarity = {j: features[i] @ features[j] / (lengths[j] + shrinkage) for j in others}
         ranked = sorted(others, key=lambda j: -similarity[j])[:k]
         assert found.indices[i, : len(ranked)].tolist() == ranked
         assert_close(
