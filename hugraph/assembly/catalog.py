@@ -11,6 +11,7 @@ from hugraph.models.bpr_mf import BPRMF
 from hugraph.models.cb2cf import CB2CF
 from hugraph.models.duif import DUIF
 from hugraph.models.huign import HUIGN
+from hugraph.models.item_knn import ItemKNN
 from hugraph.models.lightgcn import LightGCN
 from hugraph.models.macrid_vae import MacridVAE
 from hugraph.models.popularity import Popularity
@@ -50,6 +51,7 @@ MODELS = Registry(
         "cb2cf": CB2CF,
         "macrid_vae": MacridVAE,
         "lightgcn": LightGCN,
+        "item_knn": ItemKNN,
     },
 )
 
