@@ -21,6 +21,7 @@ from hugraph.nn.hierarchy import IntentHierarchy, Intents
 from hugraph.nn.intent_pooling import IntentPooling, PooledLevel
 from hugraph.nn.intra_level_conv import IntraLevelConv
 from hugraph.nn.light_propagation import LightPropagation
+from hugraph.nn.neighbor_graph import NeighborGraph
 from hugraph.nn.neighbors import Neighbors, nearest_neighbors, normalized_weights
 from hugraph.nn.sage_conv import SAGEConv
 from hugraph.nn.token_embedding import TokenEmbedding
@@ -33,6 +34,7 @@ __all__ = [
     "LightPropagation",
     "ModalityContent",
     "MultiModalFusion",
+    "NeighborGraph",
     "Neighbors",
     "PooledLevel",
     "SAGEConv",
