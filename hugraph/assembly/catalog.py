@@ -12,6 +12,7 @@ from hugraph.models.cb2cf import CB2CF
 from hugraph.models.duif import DUIF
 from hugraph.models.huign import HUIGN
 from hugraph.models.item_knn import ItemKNN
+from hugraph.models.lattice import LATTICE
 from hugraph.models.lightgcn import LightGCN
 from hugraph.models.macrid_vae import MacridVAE
 from hugraph.models.popularity import Popularity
@@ -52,6 +53,7 @@ MODELS = Registry(
         "macrid_vae": MacridVAE,
         "lightgcn": LightGCN,
         "item_knn": ItemKNN,
+        "lattice": LATTICE,
     },
 )
 

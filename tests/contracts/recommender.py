@@ -83,7 +83,9 @@ class RecommenderContract:
         generator = torch.Generator().manual_seed(5)
         for stage in model.stages():
             optimizer = torch.optim.Adam(stage.parameters, lr=self.learning_rate)
-            for _ in range(steps):
+            for _ in range(steps):  # each an epoch: a batch holds everything
+                if stage.begin_epoch is not None:
+                    stage.begin_epoch()
                 optimizer.zero_grad()
                 self.total(stage, world.batch(stage.batches, generator)).backward()
                 optimizer.step()
