@@ -3,6 +3,7 @@
 from hugraph.nn.adjacency import (
     SymmetricAdjacency,
     adjacency_on,
+    bipartite_adjacency,
     is_symmetric,
     neighbor_sum,
     pooled_adjacencies,
@@ -43,6 +44,7 @@ __all__ = [
     "adjacency_on",
     "assignment_entropy",
     "batch_l2",
+    "bipartite_adjacency",
     "bpr_loss",
     "intent_independence",
     "is_symmetric",

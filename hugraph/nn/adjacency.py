@@ -46,9 +46,17 @@ class SymmetricAdjacency(nn.Module):
         n = _num_nodes(matrix)
         if num_nodes not in (None, n):
             raise ValueError(f"the adjacency has {n} nodes, expected {num_nodes}")
-        if not is_symmetric(matrix):
+        if not isinstance(adjacency, SymmetricAdjacency) and not is_symmetric(matrix):
             raise ValueError("the adjacency must be symmetric")
         self.matrix: dgl.DGLGraph | Tensor = matrix
+
+    @classmethod
+    def _trusted(cls, matrix: "dgl.DGLGraph | Tensor") -> "SymmetricAdjacency":
+        """Takes a matrix that is symmetric by the way it was made, without a look at it."""
+        adjacency = cls.__new__(cls)
+        nn.Module.__init__(adjacency)
+        adjacency.matrix = matrix
+        return adjacency
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SymmetricAdjacency":
         super()._apply(fn, recurse)
@@ -58,6 +66,37 @@ class SymmetricAdjacency(nn.Module):
             probe = fn(torch.empty(0, device=self.matrix.device))
             self.matrix = adjacency_on(self.matrix, probe.device)
         return self
+
+
+def bipartite_adjacency(
+    users: Tensor, items: Tensor, num_users: int, num_items: int
+) -> SymmetricAdjacency:
+    r"""Joins users with items in both directions, on the device that the indices are on.
+
+    Symmetric by construction, it is not checked for symmetry: cheap enough to be made anew in each
+    epoch from a part of the edges.
+
+    Args:
+        users: `(num_edges,)` int64, in `[0, num_users)`.
+        items: `(num_edges,)` int64, in `[0, num_items)`. A pair given twice counts twice.
+        num_users: Number $U$ of users: nodes $0$ to $U - 1$.
+        num_items: Number $I$ of items: nodes $U$ to $U + I - 1$.
+
+    Raises:
+        ValueError: If an index is out of range.
+    """
+    for name, indices, size in (("users", users, num_users), ("items", items, num_items)):
+        if len(indices) and not 0 <= indices.min() <= indices.max() < size:
+            raise ValueError(
+                f"{name} must lie in [0, {size}), got {int(indices.min())} to {int(indices.max())}"
+            )
+    n = num_users + num_items
+    there, back = torch.cat([users, items + num_users]), torch.cat([items + num_users, users])
+    if _served_by_dgl(users.device):
+        graph = dgl.graph((back.to(torch.int32), there.to(torch.int32)), num_nodes=n)
+        return SymmetricAdjacency._trusted(graph)
+    ones = torch.ones(len(there), device=users.device)
+    return SymmetricAdjacency._trusted(_csr(there, back, ones, n))
 
 
 def neighbor_sum(adjacency: Adjacency, features: Tensor) -> Tensor:
@@ -139,20 +178,7 @@ def is_symmetric(adjacency: "dgl.DGLGraph | Tensor") -> bool:
 def to_sparse_tensor(graph: "dgl.DGLGraph", dtype: torch.dtype = torch.float32) -> Tensor:
     """Turns a DGL graph into the sparse CSR tensor of the same adjacency, with int32 indices."""
     rows, columns, weights = _triplets(graph)
-    n = graph.num_nodes()
-    order = torch.argsort(rows * n + columns, stable=True)
-    row_starts = torch.zeros(n + 1, dtype=torch.int32, device=rows.device)
-    row_starts[1:] = torch.cumsum(torch.bincount(rows, minlength=n), 0)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(
-            row_starts,
-            columns[order].to(torch.int32),
-            weights[order].to(dtype),
-            size=(n, n),
-            device=rows.device,
-            check_invariants=True,
-        )
+    return _csr(rows, columns, weights.to(dtype), graph.num_nodes())
 
 
 def adjacency_on(graph: "dgl.DGLGraph", device: torch.device | str) -> Adjacency:
@@ -162,7 +188,7 @@ def adjacency_on(graph: "dgl.DGLGraph", device: torch.device | str) -> Adjacency
         The DGL graph itself on the CPU, or moved if this DGL was built for CUDA; otherwise the
         sparse tensor of the same adjacency.
     """
-    if torch.device(device).type == "cpu":
+    if _served_by_dgl(torch.device(device)):
         return graph
     try:
         return graph.to(device)
@@ -188,6 +214,26 @@ def _triplets(matrix: "dgl.DGLGraph | Tensor") -> tuple[Tensor, Tensor, Tensor]:
     if weights is None:
         weights = torch.ones(len(rows), device=rows.device)
     return rows.long(), columns.long(), weights
+
+
+def _csr(rows: Tensor, columns: Tensor, weights: Tensor, n: int) -> Tensor:
+    order = torch.argsort(rows * n + columns, stable=True)
+    row_starts = torch.zeros(n + 1, dtype=torch.int32, device=rows.device)
+    row_starts[1:] = torch.cumsum(torch.bincount(rows, minlength=n), 0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(
+            row_starts,
+            columns[order].to(torch.int32),
+            weights[order],
+            size=(n, n),
+            device=rows.device,
+            check_invariants=True,
+        )
+
+
+def _served_by_dgl(device: torch.device) -> bool:
+    return device.type == "cpu"
 
 
 def _product(matrix: "dgl.DGLGraph | Tensor", features: Tensor) -> Tensor:

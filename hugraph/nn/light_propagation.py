@@ -44,7 +44,7 @@ class LightPropagation(nn.Module):
         check_options(LightPropagation, num_layers=num_layers)
         self.adjacency = SymmetricAdjacency(adjacency, num_nodes)
         self.num_layers = num_layers
-        degree = degrees(self.adjacency, torch.empty(0))
+        degree = degrees(self.adjacency, torch.empty(0, device=self.adjacency.matrix.device))
         self.register_buffer("scale", degree.clamp(min=1).rsqrt(), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch.testing import assert_close
 from hugraph.dgl_backend import dgl
 from hugraph.nn import (
     SymmetricAdjacency,
+    bipartite_adjacency,
     is_symmetric,
     neighbor_sum,
     pooled_adjacencies,
@@ -121,6 +122,40 @@ def test_a_symmetric_adjacency_moves_with_its_model(monkeypatch):
     assert held.double().matrix is held.matrix  # a graph has no dtype of its own
     monkeypatch.setattr(type(held.matrix), "to", refuse_cuda)
     assert held.to("meta").matrix.layout == torch.sparse_csr
+
+
+@given(st.integers(0, 10**6), st.booleans())
+def test_a_bipartite_adjacency_is_the_dense_one_whatever_holds_it(seed, by_dgl):
+    torch.manual_seed(seed)
+    links = torch.rand(3, 4) < 0.5
+    users, items = links.nonzero(as_tuple=True)
+    order = torch.randperm(len(users))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hugraph.nn.adjacency._served_by_dgl", lambda device: by_dgl)
+        adjacency = bipartite_adjacency(users[order], items[order], 3, 4)
+    assert isinstance(adjacency.matrix, torch.Tensor) != by_dgl
+    dense = torch.zeros(7, 7)
+    dense[:3, 3:], dense[3:, :3] = links, links.T
+    features = torch.randn(7, 2, requires_grad=True)
+    result, upstream = neighbor_sum(adjacency, features), torch.randn(7, 2)
+    result.backward(upstream)
+    assert_close(result, dense @ features)
+    assert_close(features.grad, dense @ upstream)
+
+
+def test_symmetry_is_checked_once_and_not_of_what_is_symmetric_by_construction(monkeypatch):
+    checked = SymmetricAdjacency(graph_of(STAR))
+    monkeypatch.setattr("hugraph.nn.adjacency.is_symmetric", pytest.fail)
+    assert SymmetricAdjacency(checked, 3).matrix is checked.matrix
+    bipartite = bipartite_adjacency(torch.tensor([0]), torch.tensor([1]), 1, 2)
+    assert SymmetricAdjacency(bipartite, 3).matrix is bipartite.matrix
+
+
+def test_an_edge_to_nobody_is_refused():
+    with pytest.raises(ValueError, match=r"users must lie in \[0, 2\), got 0 to 2"):
+        bipartite_adjacency(torch.tensor([0, 2]), torch.tensor([0, 1]), 2, 3)
+    with pytest.raises(ValueError, match=r"items must lie in \[0, 3\), got -1 to 1"):
+        bipartite_adjacency(torch.tensor([0, 1]), torch.tensor([-1, 1]), 2, 3)
 
 
 @pytest.mark.parametrize("form", [0, 1, 3, 4])
