@@ -10,6 +10,7 @@ from hugraph.graph import CoInteractionGraphBuilder
 from hugraph.models.bpr_mf import BPRMF
 from hugraph.models.cb2cf import CB2CF
 from hugraph.models.duif import DUIF
+from hugraph.models.freedom import FREEDOM
 from hugraph.models.huign import HUIGN
 from hugraph.models.item_knn import ItemKNN
 from hugraph.models.lattice import LATTICE
@@ -54,6 +55,7 @@ MODELS = Registry(
         "lightgcn": LightGCN,
         "item_knn": ItemKNN,
         "lattice": LATTICE,
+        "freedom": FREEDOM,
     },
 )
 

@@ -22,6 +22,7 @@ MODELS = {
     "lightgcn": ["model={component: lightgcn}", "objective.penalties=1e-4"],
     "popularity": ["model={component: popularity}", "objective.penalties=0"],
     "lattice": ["model={component: lattice, dim: 8}", "objective.penalties=1e-4"],
+    "freedom": ["model={component: freedom, dim: 8}", "objective.penalties=1e-3"],
     "item_knn": ["model={component: item_knn}", "objective.penalties=0"],
 }
 UNTRAINED = {"popularity", "item_knn"}
