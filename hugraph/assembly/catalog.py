@@ -19,11 +19,13 @@ from hugraph.models.macrid_vae import MacridVAE
 from hugraph.models.popularity import Popularity
 from hugraph.models.vbpr import VBPR
 from hugraph.nn import (
+    BPRLoss,
     IntentPooling,
     IntraLevelConv,
     LightPropagation,
     MultiModalFusion,
     SAGEConv,
+    SampledSoftmaxLoss,
 )
 
 SOURCES = Registry("source", {"planted": planted, "directory": load_directory}, key="source")
@@ -88,7 +90,19 @@ FUSIONS = Registry(
 
 PROPAGATIONS = Registry("propagation", {"light": LightPropagation})
 
+RANKINGS = Registry("ranking", {"bpr": BPRLoss, "sampled_softmax": SampledSoftmaxLoss})
+
 REGISTRIES = {
     registry.kind: registry
-    for registry in (SOURCES, SPLITS, GRAPHS, MODELS, CONVS, POOLINGS, FUSIONS, PROPAGATIONS)
+    for registry in (
+        SOURCES,
+        SPLITS,
+        GRAPHS,
+        MODELS,
+        CONVS,
+        POOLINGS,
+        FUSIONS,
+        PROPAGATIONS,
+        RANKINGS,
+    )
 }

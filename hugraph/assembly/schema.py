@@ -211,7 +211,7 @@ class Schema(Generic[SPEC]):
         named = dict(node.value)
         if group.choice:
             annotation, default = group.choice.annotation, group.choice.default
-        if group.registry and key not in named and default is not REQUIRED:
+        if group.registry and key not in named and default not in (REQUIRED, None):
             named[key] = Node(self._plain(annotation, default)[key], node.place)
         name = group.name(named)
         known = group.options(name.value if name else None)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import product
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Interval, Predicate
 
@@ -20,6 +20,7 @@ from hugraph.errors import hint
 from hugraph.interfaces import Component
 from hugraph.metrics import METRICS
 from hugraph.models.pairwise import PairwiseModel
+from hugraph.nn import BPRLoss
 from hugraph.train import evaluator
 from hugraph.train.config import TrainConfig
 from hugraph.train.objective import Objective
@@ -148,7 +149,9 @@ def the_objective_names_terms_of_the_model(spec: Spec) -> Iterator[Fault]:
     constructor, _ = call(spec.model.constructor)
     if not (isinstance(constructor, type) and issubclass(constructor, PairwiseModel)):
         return
-    known = ("bpr", "l2", *constructor.penalty_names)
+    ranking = spec.model.options.get("ranking")
+    ranked_by: Any = call(ranking.constructor)[0] if ranking else BPRLoss
+    known = (ranked_by.name, "l2", *constructor.penalty_names)
     named = [(("objective", "loss"), name) for name in losses]
     for path, name in named + [((*key, name), name) for name in penalties]:
         if name not in known:

@@ -11,6 +11,7 @@ from hugraph.checks import descending, distinct
 from hugraph.interfaces import Component, ModalityFeatures
 from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
 from hugraph.nn import (
+    BPRLoss,
     IntentHierarchy,
     IntentPooling,
     Intents,
@@ -18,6 +19,7 @@ from hugraph.nn import (
     LightPropagation,
     ModalityContent,
     MultiModalFusion,
+    RankingLoss,
     SymmetricAdjacency,
     neighbor_sum,
     pooled_adjacencies,
@@ -59,6 +61,7 @@ class HUIGN(PairwiseModel):
         propagation: Smooths all of a user's and an item's entries, ID embeddings and intents
             alike, over the user-item graph: a user's taste then also rests on the intents of the
             history, and not on a free vector alone. None, as in the paper, for no propagation.
+        ranking: The loss of ranking, Eq. 17.
         token_dim: Embedding size of a modality given as tokens.
         l2: `batch` is half the squared norm per example; `mean` is the authors' code: the mean
             square of each kind of rows.
@@ -72,8 +75,8 @@ class HUIGN(PairwiseModel):
         [Wei et al. 2021](https://arxiv.org/abs/2110.14925), Eq. 1-18. Defaults follow the paper,
         which leaves some choices open: see the design decisions. A modality that an item lacks, and
         of which no neighbour tells anything, is left out of the fusion; the paper has no such item.
-        `propagation` (after LightGCN), `intent_scale`, an attention fusion and `self_loops` of the
-        convolution are extensions.
+        `propagation` (after LightGCN), losses other than BPR, `intent_scale`, an attention fusion
+        and `self_loops` of the convolution are extensions.
     """
 
     informed: Tensor  # (num_items, num_modalities) bool
@@ -100,11 +103,12 @@ class HUIGN(PairwiseModel):
         intent_scale: Annotated[float, Gt(0)] = 1.0,
         propagation: Annotated[Callable[..., LightPropagation], Component("propagation")]
         | None = None,
+        ranking: Annotated[Callable[..., RankingLoss], Component("ranking")] = BPRLoss,
         token_dim: Annotated[int, Ge(1)] = 128,
         l2: Literal["batch", "mean"] = "batch",
         aliased_penalties: bool = False,
     ) -> None:
-        super().__init__(num_users, num_items)
+        super().__init__(num_users, num_items, ranking)
         if not levels or min(levels) < 2 or not descending(levels):
             raise ValueError(f"levels must descend to at least 2 intents, got {list(levels)}")
         if levels[0] > num_items:

@@ -1,13 +1,15 @@
 """LightGCN: free vectors, smoothed over the user-item graph."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from hugraph.interfaces import Component
 from hugraph.models.pairwise import Encoding, PairwiseModel, take
-from hugraph.nn import LightPropagation
+from hugraph.nn import BPRLoss, LightPropagation, RankingLoss
 from hugraph.nn.adjacency import Adjacency
 
 
@@ -26,6 +28,7 @@ class LightGCN(PairwiseModel):
         user_item_adjacency: Symmetric adjacency over users, then items, without self-loops.
         dim: Size of the vectors.
         num_layers: $L$.
+        ranking: The loss of ranking; BPR in the paper.
 
     Raises:
         ValueError: If the adjacency is not symmetric or has other nodes.
@@ -43,8 +46,9 @@ class LightGCN(PairwiseModel):
         *,
         dim: Annotated[int, Ge(1)] = 64,
         num_layers: Annotated[int, Ge(1)] = 3,
+        ranking: Annotated[Callable[..., RankingLoss], Component("ranking")] = BPRLoss,
     ) -> None:
-        super().__init__(num_users, num_items)
+        super().__init__(num_users, num_items, ranking)
         self.propagation = LightPropagation(
             user_item_adjacency, num_users + num_items, num_layers=num_layers
         )

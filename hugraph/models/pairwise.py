@@ -1,7 +1,7 @@
 """What all models share that rank by dot product and learn from triples."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hugraph.interfaces import Batch, DotProduct, Stage, Terms, Triples
-from hugraph.nn import batch_l2, bpr_loss
+from hugraph.nn import BPRLoss, RankingLoss, batch_l2
 
 
 class Encoding(NamedTuple):
@@ -22,18 +22,21 @@ class Encoding(NamedTuple):
 
 
 class PairwiseModel(nn.Module, ABC):
-    r"""A model with score $\hat y_{uv} = u^\top v$, trained with BPR on triples.
+    r"""A model that scores by inner products, $\hat y_{uv} = u^\top v$, and is trained on triples.
 
-    A subclass says how users and items are represented. Its terms are `bpr`, `l2` and whatever
-    penalties it names in `penalty_names`.
+    A subclass says how users and items are represented. Its terms are that of its ranking loss, BPR
+    unless it says otherwise, `l2`, and whatever penalties it names in `penalty_names`.
     """
 
     penalty_names: tuple[str, ...] = ()
 
-    def __init__(self, num_users: int, num_items: int) -> None:
+    def __init__(
+        self, num_users: int, num_items: int, ranking: Callable[[], RankingLoss] = BPRLoss
+    ) -> None:
         super().__init__()
         self.num_users = num_users
         self.num_items = num_items
+        self.ranking = ranking()
 
     @abstractmethod
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
@@ -44,8 +47,8 @@ class PairwiseModel(nn.Module, ABC):
         assert isinstance(batch, Triples)
         code = self.encode(batch.users, torch.cat([batch.pos_items, batch.neg_items]))
         pos, neg = code.items.chunk(2)
-        bpr = bpr_loss((code.users * pos).sum(dim=1), (code.users * neg).sum(dim=1))
-        return {"bpr": bpr, "l2": self.l2(*code.ego), **code.penalties}
+        loss = self.ranking(batch, code.users, pos, neg)
+        return {self.ranking.name: loss, "l2": self.l2(*code.ego), **code.penalties}
 
     def l2(self, *rows: Tensor) -> Tensor:
         """Penalises the size of the rows a batch touches."""
@@ -53,13 +56,14 @@ class PairwiseModel(nn.Module, ABC):
 
     def stages(self) -> tuple[Stage, ...]:
         """One stage that trains every parameter on triples."""
-        names = ("bpr", "l2", *self.penalty_names)
-        return (Stage("bpr", "triples", self.terms, names, tuple(self.parameters())),)
+        name = self.ranking.name
+        names = (name, "l2", *self.penalty_names)
+        return (Stage(name, "triples", self.terms, names, tuple(self.parameters())),)
 
     def scorer(self) -> DotProduct:
         """Represents everybody once."""
         code = self.encode()
-        return DotProduct(code.users, code.items)
+        return DotProduct(self.ranking.scaled(code.users), self.ranking.scaled(code.items))
 
     def histograms(self) -> Mapping[str, Tensor]:
         """Nothing, unless a subclass has something to watch."""

@@ -24,10 +24,12 @@ from hugraph.nn.intra_level_conv import IntraLevelConv
 from hugraph.nn.light_propagation import LightPropagation
 from hugraph.nn.neighbor_graph import NeighborGraph
 from hugraph.nn.neighbors import Neighbors, nearest_neighbors, normalized_weights
+from hugraph.nn.ranking_loss import BPRLoss, RankingLoss, SampledSoftmaxLoss
 from hugraph.nn.sage_conv import SAGEConv
 from hugraph.nn.token_embedding import TokenEmbedding
 
 __all__ = [
+    "BPRLoss",
     "IntentHierarchy",
     "IntentPooling",
     "Intents",
@@ -38,7 +40,9 @@ __all__ = [
     "NeighborGraph",
     "Neighbors",
     "PooledLevel",
+    "RankingLoss",
     "SAGEConv",
+    "SampledSoftmaxLoss",
     "SymmetricAdjacency",
     "TokenEmbedding",
     "adjacency_on",

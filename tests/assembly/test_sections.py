@@ -263,6 +263,18 @@ def test_a_metric_that_is_not_better_the_higher_it_is_ends_no_training():
     )
 
 
+def test_options_of_a_component_that_is_not_chosen_ask_for_its_name():
+    ((_, what),) = problems(GOOD.replace("id_dim: 64", "propagation: {num_layers: 1}"))
+    assert what == "model.propagation: expected the name of a propagation under 'component'"
+
+
+def test_the_terms_of_a_model_follow_its_ranking_loss():
+    ranked = GOOD.replace("component: huign", "component: huign\n  ranking: sampled_softmax")
+    ((_, what),) = problems(ranked)
+    assert what.startswith("objective.loss: huign has no term 'bpr' (known: assignment_entropy,")
+    assert SCHEMA.parse(ranked.replace("loss: bpr", "loss: softmax"))
+
+
 def test_a_model_without_terms_of_a_known_kind_may_have_any_objective():
     text = "version: 1\ndata: {source: planted}\nmodel: popularity\nobjective: {loss: other}"
     assert SCHEMA.parse(text).objective.options["loss"] == "other"

@@ -1,6 +1,7 @@
 """HUIGN against a second derivation: dense matrices, one equation at a time, in float64."""
 
 from functools import partial
+from typing import ClassVar
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from hugraph.nn import (
     IntraLevelConv,
     LightPropagation,
     MultiModalFusion,
+    SampledSoftmaxLoss,
     to_sparse_tensor,
 )
 from tests.contracts.recommender import RecommenderContract
@@ -64,6 +66,8 @@ class TestHUIGNAsInTheAuthorsCode(RecommenderContract):
 
 
 class TestPropagatedHUIGN(RecommenderContract):
+    options: ClassVar = {}
+
     def make(self, world):
         return HUIGN(
             world.num_users,
@@ -74,7 +78,12 @@ class TestPropagatedHUIGN(RecommenderContract):
             levels=[8, 4],
             id_dim=8,
             propagation=LightPropagation,
+            **self.options,
         )
+
+
+class TestPropagatedHUIGNWithSampledSoftmax(TestPropagatedHUIGN):
+    options: ClassVar = {"ranking": SampledSoftmaxLoss}
 
 
 def naive_conv(conv, features, adjacency):

@@ -8,7 +8,7 @@ from hugraph.dgl_backend import dgl
 from hugraph.graph import user_item_graph
 from hugraph.interfaces import Triples
 from hugraph.models.lightgcn import LightGCN
-from hugraph.nn import to_sparse_tensor
+from hugraph.nn import SampledSoftmaxLoss, to_sparse_tensor
 from tests.contracts.recommender import RecommenderContract
 from tests.graphs import float64_by_default
 
@@ -16,6 +16,17 @@ from tests.graphs import float64_by_default
 class TestLightGCN(RecommenderContract):
     def make(self, world):
         return LightGCN(world.num_users, world.num_items, world.user_item_adjacency, dim=8)
+
+
+class TestLightGCNWithSampledSoftmax(RecommenderContract):
+    def make(self, world):
+        return LightGCN(
+            world.num_users,
+            world.num_items,
+            world.user_item_adjacency,
+            dim=8,
+            ranking=SampledSoftmaxLoss,
+        )
 
 
 def test_one_layer_on_one_edge_swaps_half_worked_by_hand():
