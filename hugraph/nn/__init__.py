@@ -10,12 +10,14 @@ from hugraph.nn.adjacency import (
     to_sparse_tensor,
 )
 from hugraph.nn.content import ModalityContent
+from hugraph.nn.edges import Edges
 from hugraph.nn.functional import (
     assignment_entropy,
     batch_l2,
     bpr_loss,
     intent_independence,
     soft_assignment,
+    unit_rows,
 )
 from hugraph.nn.fusion import MultiModalFusion
 from hugraph.nn.hierarchy import IntentHierarchy, Intents
@@ -30,6 +32,7 @@ from hugraph.nn.token_embedding import TokenEmbedding
 
 __all__ = [
     "BPRLoss",
+    "Edges",
     "IntentHierarchy",
     "IntentPooling",
     "Intents",
@@ -58,4 +61,5 @@ __all__ = [
     "pooled_adjacencies",
     "soft_assignment",
     "to_sparse_tensor",
+    "unit_rows",
 ]

@@ -116,7 +116,7 @@ def neighbor_sum(adjacency: Adjacency, features: Tensor) -> Tensor:
     if isinstance(adjacency, Tensor) and adjacency.layout == torch.strided:
         return adjacency @ features
     with torch.autocast(features.device.type, enabled=False):
-        return _product(adjacency, _full(features))
+        return _product(adjacency, full_precision(features))
 
 
 def pooled_adjacencies(adjacency: Adjacency, assignments: Sequence[Tensor]) -> list[Tensor]:
@@ -245,7 +245,8 @@ def _product(matrix: "dgl.DGLGraph | Tensor", features: Tensor) -> Tensor:
     return dgl.ops.u_mul_e_sum(matrix, features, weight.to(features.dtype).unsqueeze(1))
 
 
-def _full(features: Tensor) -> Tensor:
+def full_precision(features: Tensor) -> Tensor:
+    """Makes half-precision features float32, and leaves others alone."""
     half = features.dtype in (torch.float16, torch.bfloat16)
     return features.float() if half else features
 
@@ -255,7 +256,7 @@ class _SymmetricProduct(torch.autograd.Function):
     def forward(ctx: Any, matrix: "dgl.DGLGraph | Tensor", features: Tensor) -> Tensor:
         ctx.matrix, ctx.dtype = matrix, features.dtype
         with torch.autocast(features.device.type, enabled=False):
-            return _product(matrix, _full(features))
+            return _product(matrix, full_precision(features))
 
     @staticmethod
     @once_differentiable
@@ -269,7 +270,7 @@ class _SymmetricPooling(torch.autograd.Function):
         ctx: Any, matrix: "dgl.DGLGraph | Tensor", sizes: list[int], stacked: Tensor
     ) -> tuple[Tensor, ...]:
         ctx.sizes, ctx.dtype = sizes, stacked.dtype
-        stacked = _full(stacked)
+        stacked = full_precision(stacked)
         with torch.autocast(stacked.device.type, enabled=False):
             summed = _product(matrix, stacked)
             pairs = zip(stacked.split(sizes, dim=1), summed.split(sizes, dim=1), strict=True)

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from hugraph.nn.adjacency import full_precision
+
 
 def bpr_loss(pos_scores: Tensor, neg_scores: Tensor) -> Tensor:
     r"""Bayesian personalised ranking: the mean of $-\ln\sigma(\hat y_{uv} - \hat y_{uv'})$.
@@ -80,6 +82,36 @@ def batch_l2(*rows: Tensor) -> Tensor:
     """
     total = torch.stack([row.square().sum() for row in rows]).sum()
     return total / (2 * len(rows[0]))
+
+
+def unit_rows(features: Tensor) -> Tensor:
+    r"""Scales every row to length 1, $x / \lVert x \rVert$; a row of length 0 stays as it is.
+
+    The same as `torch.nn.functional.normalize` but for rows shorter than $10^{-12}$, which become
+    zeros and have no gradient, where that function's grows to $10^{12}$; forward and backward
+    together, it reads memory half as often.
+
+    Args:
+        features: `(..., dim)`; half precision is taken as float32.
+    """
+    return _UnitRows.apply(full_precision(features))
+
+
+class _UnitRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+        inverse = length.reciprocal().masked_fill_(length < 1e-12, 0)
+        unit = features * inverse
+        ctx.save_for_backward(unit, inverse)
+        return unit
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        unit, inverse = ctx.saved_tensors
+        along = (gradient * unit).sum(dim=-1, keepdim=True)
+        return torch.addcmul(gradient, unit, along, value=-1).mul_(inverse)
 
 
 class _SoftAssignment(torch.autograd.Function):

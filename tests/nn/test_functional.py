@@ -1,6 +1,8 @@
 import math
 
+import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
@@ -11,6 +13,7 @@ from hugraph.nn import (
     bpr_loss,
     intent_independence,
     soft_assignment,
+    unit_rows,
 )
 
 scores = st.lists(st.floats(-50, 50), min_size=1, max_size=6)
@@ -97,3 +100,34 @@ def test_under_autocast_an_assignment_keeps_single_precision():
     assert_close(assignment.sum(dim=1), torch.ones(1000))
     entropy.backward()
     assert logits.grad.dtype == torch.bfloat16
+
+
+def test_a_row_of_three_and_four_has_length_five_and_a_zero_row_stays():
+    rows = unit_rows(torch.tensor([[3.0, 4], [0, 0]]))
+    assert_close(rows, torch.tensor([[0.6, 0.8], [0, 0]]))
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 4, 3)])
+def test_unit_rows_and_their_gradients_equal_those_of_torch(shape):
+    torch.manual_seed(0)
+    values, upstream = torch.randn(2, *shape).double()
+    ours, theirs = (values.clone().requires_grad_() for _ in range(2))
+    ours_rows, their_rows = unit_rows(ours), F.normalize(theirs, dim=-1)
+    assert_close(ours_rows, their_rows)
+    ours_rows.backward(upstream)
+    their_rows.backward(upstream)
+    assert_close(ours.grad, theirs.grad)
+    assert torch.autograd.gradcheck(unit_rows, ours)
+
+
+def test_a_zero_row_has_no_gradient_and_a_tiny_one_a_finite_one():
+    rows = torch.tensor([[0.0, 0], [1e-30, 0], [1e-10, 0]], requires_grad=True)
+    unit_rows(rows).sum().backward()
+    assert_close(rows.grad[:2], torch.zeros(2, 2))
+    assert_close(rows.grad[2], torch.tensor([0, 1e10]))
+
+
+def test_half_precision_rows_have_length_one_in_single_precision():
+    lengths = unit_rows(torch.tensor([[1.0, 2, 3]]).bfloat16()).norm(dim=1)
+    assert lengths.dtype == torch.float32
+    assert_close(lengths, torch.ones(1))
