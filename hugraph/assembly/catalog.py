@@ -11,6 +11,7 @@ from hugraph.models.bpr_mf import BPRMF
 from hugraph.models.cb2cf import CB2CF
 from hugraph.models.duif import DUIF
 from hugraph.models.freedom import FREEDOM
+from hugraph.models.disen_gcn import DisenGCN
 from hugraph.models.huign import HUIGN
 from hugraph.models.item_knn import ItemKNN
 from hugraph.models.lattice import LATTICE
@@ -58,6 +59,7 @@ MODELS = Registry(
         "item_knn": ItemKNN,
         "lattice": LATTICE,
         "freedom": FREEDOM,
+        "disen_gcn": DisenGCN,
     },
 )
 
