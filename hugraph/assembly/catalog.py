@@ -12,6 +12,7 @@ from hugraph.models.cb2cf import CB2CF
 from hugraph.models.duif import DUIF
 from hugraph.models.freedom import FREEDOM
 from hugraph.models.disen_gcn import DisenGCN
+from hugraph.models.grcn import GRCN
 from hugraph.models.huign import HUIGN
 from hugraph.models.item_knn import ItemKNN
 from hugraph.models.lattice import LATTICE
@@ -59,6 +60,7 @@ MODELS = Registry(
         "item_knn": ItemKNN,
         "lattice": LATTICE,
         "freedom": FREEDOM,
+        "grcn": GRCN,
         "disen_gcn": DisenGCN,
     },
 )
