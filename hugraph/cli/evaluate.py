@@ -29,7 +29,7 @@ def evaluate(run: str, overrides: tuple[str, ...], data: str | None, as_json: bo
     import torch
 
     from hugraph.assembly import runs
-    from hugraph.report import summarize
+    from hugraph.report.runs import summarize
     from hugraph.train import RunDir
 
     path = Path(run)

@@ -11,7 +11,7 @@ from hugraph.cli.terminal import write_json, write_line, write_table
 from hugraph.errors import RunError, hint
 
 if TYPE_CHECKING:
-    from hugraph.report import RunSummary
+    from hugraph.report.runs import RunSummary
 
 
 @click.command(short_help="List runs with their test metrics.")
@@ -29,7 +29,7 @@ def runs(directory: str, metrics: tuple[str, ...], as_json: bool) -> None:
     hugraph runs
     hugraph runs experiments --metric recall@20 --metric ndcg@20
     """
-    from hugraph.report import find_runs, summarize
+    from hugraph.report.runs import find_runs, summarize
 
     root = Path(directory)
     listed: dict[Path, RunSummary | RunError] = {}

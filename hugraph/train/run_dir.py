@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hugraph.errors import RunError
 from hugraph.train import atomic
@@ -16,11 +18,14 @@ from hugraph.train.evaluator import Evaluation
 from hugraph.train.events import EventLog
 from hugraph.train.lock import locked
 
+if TYPE_CHECKING:
+    import polars as pl
+
 log = logging.getLogger(__name__)
 
 _LOCK = "lock"  # the first file of a run, so also its mark
 _BEFORE_RECORD = ("spec.yaml", "split.parquet")  # of a run that was stopped before it was begun
-_METRICS, _RESULT = "metrics.jsonl", "result.json"
+_METRICS, _RESULT, _PER_USER = "metrics.jsonl", "result.json", "per_user.parquet"
 _CHECKPOINTS, _EVENTS = "checkpoints", "tensorboard"
 
 
@@ -142,7 +147,36 @@ class RunDir:
 
         buffer = io.BytesIO()
         pl.DataFrame({"user": list(user_ids), **evaluation.per_user}).write_parquet(buffer)
-        self.write("per_user.parquet", buffer.getvalue())
+        self.write(_PER_USER, buffer.getvalue())
+
+    def read_per_user(self) -> "pl.DataFrame":
+        """What `write_per_user` wrote, in ascending order of the ids.
+
+        Raises:
+            RunError: If the run has no such file, or it is damaged.
+        """
+        import polars as pl
+
+        path = self.path / _PER_USER
+        try:
+            frame = pl.read_parquet(path.read_bytes() if path.is_file() else b"").sort("user")
+            ids, scores = frame["user"], frame.drop("user")
+            sound = (
+                ids.dtype == pl.String
+                and ids.is_unique().all()
+                and set(scores.dtypes) <= {pl.Float64}
+                and np.isfinite(scores.to_numpy()).all()
+                and not ids.has_nulls()
+            )
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            sound = False
+        if not sound:
+            raise RunError(
+                f"{_PER_USER} is {'damaged' if path.exists() else 'not there'}",
+                at=str(self.path),
+                fix="restore it, or fit again",
+            )
+        return frame
 
     def append_metrics(self, row: Mapping[str, Any]) -> int:
         """Adds a line to `metrics.jsonl`; returns its size in bytes."""

@@ -42,6 +42,45 @@ def test_per_user_scores_carry_raw_ids(tmp_path):
     assert table.rows() == [("ann", 0.0), ("=bob", 1.0)] and table.columns == ["user", "recall@1"]
 
 
+def test_per_user_scores_are_read_in_the_order_of_the_ids(tmp_path):
+    scores = Evaluation({"mrr@1": 0.5}, np.array([4, 9]), {"mrr@1": np.array([0.0, 1.0])})
+    with RunDir.create(tmp_path / "run") as run:
+        run.write_per_user(["bob", "ann"], scores)
+    assert RunDir(tmp_path / "run").read_per_user().rows() == [("ann", 1.0), ("bob", 0.0)]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"id": ["a"], "mrr@1": [0.5]},
+        {"user": [1, 2], "mrr@1": [0.5, 0.5]},
+        {"user": ["a", "a"], "mrr@1": [0.5, 0.5]},
+        {"user": ["a", None], "mrr@1": [0.5, 0.5]},
+        {"user": ["a", "b"], "mrr@1": [0.5, None]},
+        {"user": ["a", "b"], "mrr@1": [0.5, float("nan")]},
+        {"user": ["a", "b"], "mrr@1": [0.5, float("inf")]},
+        {"user": ["a", "b"], "mrr@1": ["0.5", "0.5"]},
+        {"user": ["a", "b"], "mrr@1": [0.5, 0.5], "title": ["x", "y"]},
+    ],
+)
+def test_per_user_scores_that_are_none_are_damaged(tmp_path, columns):
+    with RunDir.create(tmp_path / "run") as run:
+        pl.DataFrame(columns).write_parquet(tmp_path / "run" / "per_user.parquet")
+    with pytest.raises(RunError, match=r"^per_user\.parquet is damaged") as caught:
+        run.read_per_user()
+    assert caught.value.at == str(tmp_path / "run")
+
+
+def test_per_user_scores_are_read_from_a_file_only(tmp_path):
+    with RunDir.create(tmp_path / "run") as run:
+        with pytest.raises(RunError, match=r"per_user\.parquet is not there"):
+            run.read_per_user()
+        os.mkfifo(tmp_path / "run" / "per_user.parquet")
+        with pytest.raises(RunError, match=r"per_user\.parquet is damaged"):
+            run.read_per_user()
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "spec.yaml"])
 def test_a_directory_that_holds_something_is_never_touched(tmp_path, name):
     (tmp_path / name).write_text("mine")

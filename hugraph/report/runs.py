@@ -1,4 +1,4 @@
-"""Reads what run directories hold, for people and tables."""
+"""Runs at a glance: what their directories hold, for people and tables."""
 
 import json
 from collections.abc import Mapping
@@ -18,6 +18,8 @@ class RunSummary:
         path: The run directory.
         model: Name of the model.
         data: Name of the dataset, marked if it is synthetic.
+        fingerprint: SHA-256 of the data.
+        split_hash: SHA-256 of their split.
         epochs: Epochs in `metrics.jsonl`.
         result: What `result.json` holds; None while the run is not finished.
     """
@@ -25,6 +27,8 @@ class RunSummary:
     path: Path
     model: str
     data: str
+    fingerprint: str
+    split_hash: str
     epochs: int
     result: Mapping[str, Any] | None
 
@@ -60,12 +64,25 @@ def summarize(path: Path) -> RunSummary:
     try:
         data = record["data"]
         name = f"{data['name']} (synthetic)" if data["synthetic"] else str(data["name"])
-        summary = RunSummary(path, str(record["model"]), name, epochs, result)
+        summary = RunSummary(
+            path=path,
+            model=str(record["model"]),
+            data=name,
+            fingerprint=str(data["fingerprint"]),
+            split_hash=str(record["split_hash"]),
+            epochs=epochs,
+            result=result,
+        )
     except (KeyError, TypeError) as error:
-        raise _damaged(path, "run.json") from error
+        raise damaged(path, "run.json") from error
     if result is not None and not _is_result(result):
-        raise _damaged(path, "result.json")
+        raise damaged(path, "result.json")
     return summary
+
+
+def damaged(path: Path, name: str) -> RunError:
+    """The error of a run in `path` whose file `name` cannot be used."""
+    return RunError(f"{name} is damaged", at=str(path), fix="restore it, or fit again")
 
 
 def _is_result(tree: Any) -> bool:
@@ -81,8 +98,4 @@ def _json(run: RunDir, name: str) -> Any:
     try:
         return json.loads(run.read_text(name))
     except (ValueError, RecursionError) as error:
-        raise _damaged(run.path, name) from error
-
-
-def _damaged(path: Path, name: str) -> RunError:
-    return RunError(f"{name} is damaged", at=str(path), fix="restore it, or fit again")
+        raise damaged(run.path, name) from error

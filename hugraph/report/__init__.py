@@ -1,0 +1,1 @@
+"""What runs say: each at a glance, and several side by side."""
