@@ -17,6 +17,7 @@ from typing import TextIO
 import click
 
 from hugraph import __version__
+from hugraph.cli.compare import compare
 from hugraph.cli.components import components
 from hugraph.cli.data import data
 from hugraph.cli.doctor import doctor
@@ -65,7 +66,7 @@ def hugraph(debug: bool) -> None:
     logger.setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
-for verb in (new, validate, fit, evaluate, recommend, runs, components, data, doctor):
+for verb in (new, validate, fit, evaluate, recommend, runs, compare, components, data, doctor):
     hugraph.add_command(verb)
 
 

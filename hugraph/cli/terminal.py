@@ -5,12 +5,11 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TextIO
 
 from rich.box import ASCII2, SIMPLE_HEAD
-from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -113,34 +112,60 @@ def write_json(tree: Any, *, indent: int | None = 2) -> None:
 
 
 def write_table(
-    header: Sequence[str], rows: Iterable[Sequence[object]], *, whole: Collection[str] = ()
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    whole: Collection[str] = (),
+    parted: bool = False,
 ) -> None:
     """Writes a table: drawn on a terminal, columns parted by two spaces elsewhere.
 
     Args:
         header: Names of the columns.
-        rows: What is in them.
+        rows: What is in them; a `Text` keeps its style on a terminal.
         whole: Columns that are never folded to fit a terminal; those of numbers never are.
+        parted: Whether a table too wide for the terminal becomes several, each with the first
+            column, instead of folded.
     """
-    cells = [[inert(cell) for cell in row] for row in rows]
-    columns = list(zip(header, *cells, strict=True))
+    cells = [
+        [cell if isinstance(cell, Text) else Text(inert(cell)) for cell in row] for row in rows
+    ]
+    columns = list(zip((Text(inert(name)) for name in header), *cells, strict=True))
+    widths = [max(cell.cell_len for cell in column) for column in columns]
     if not sys.stdout.isatty():
-        widths = [max(map(cell_len, column)) for column in columns]
-        for row in [list(header), *cells]:
+        for line in zip(*columns, strict=True):
             padded = (
-                cell + " " * (width - cell_len(cell))
-                for cell, width in zip(row, widths, strict=True)
+                cell.plain + " " * (width - cell.cell_len)
+                for cell, width in zip(line, widths, strict=True)
             )
             print("  ".join(padded).rstrip())
         return
-    box = ASCII2 if ascii_only() else SIMPLE_HEAD
-    table = Table(box=box, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for name, *column in columns:
-        numbers = all(map(_NUMBER.fullmatch, column))
-        table.add_column(name, overflow="fold", no_wrap=numbers or name in whole)
-    for row in cells:
-        table.add_row(*map(Text, row))
-    Console(file=sys.stdout, highlight=False).print(table)
+    console = Console(file=sys.stdout, highlight=False)
+    parts = _parts(widths, console.width) if parted else [range(len(columns))]
+    for number, part in enumerate(parts):
+        box = ASCII2 if ascii_only() else SIMPLE_HEAD
+        table = Table(box=box, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        for index in part:
+            name, *column = columns[index]
+            numbers = all(_NUMBER.fullmatch(cell.plain) for cell in column)
+            table.add_column(name, overflow="fold", no_wrap=numbers or header[index] in whole)
+        for row in cells:
+            table.add_row(*(row[index] for index in part))
+        if number:
+            console.print()
+        console.print(table)
+
+
+def _parts(widths: Sequence[int], room: int) -> Iterator[Sequence[int]]:
+    """Columns that fit into a line together, two spaces between them, the first in every part."""
+    part, used = [0], widths[0]
+    for index, width in enumerate(widths[1:], start=1):
+        if len(part) > 1 and used + 2 + width > room:
+            yield part
+            part, used = [0], widths[0]
+        part.append(index)
+        used += 2 + width
+    yield part
 
 
 def _wrapped(line: str, width: int) -> str:

@@ -1,8 +1,10 @@
 import io
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.text import Text
 
 from hugraph.cli.terminal import count, inert, write_docstring, write_line, write_table
 
@@ -134,6 +136,40 @@ def test_numbers_are_never_folded(monkeypatch, capsys):
     narrow(monkeypatch)
     write_table(("title", "a", "b"), [("many words of a title", "0.1234", "0.5678")])
     assert "0.1234  0.5678" in capsys.readouterr().out
+
+
+def test_a_table_that_is_too_wide_can_be_parted(monkeypatch, capsys):
+    narrow(monkeypatch)
+    rows = [("x", "1 ± 2", "3 ± 4", "5 ± 6"), ("long", "", "7", "8")]
+    write_table(("id", "a", "b", "c"), rows, whole=("a", "b", "c"), parted=True)
+    text = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out)
+    shown = [line.split() for line in text.splitlines() if "─" not in line]
+    assert shown == [
+        ["id", "a", "b"],
+        ["x", "1", "±", "2", "3", "±", "4"],
+        ["long", "7"],
+        [],
+        ["id", "c"],
+        ["x", "5", "±", "6"],
+        ["long", "8"],
+    ]
+
+
+@pytest.mark.parametrize(("columns", "parts"), [("16", 1), ("15", 2), ("10", 2)])
+def test_a_table_is_parted_only_where_it_has_to_be(monkeypatch, capsys, columns, parts):
+    narrow(monkeypatch)
+    monkeypatch.setenv("COLUMNS", columns)
+    write_table(("id", "a", "b"), [("abcd", "1234", "5678")], parted=True)  # 4 + 2 + 4 + 2 + 4
+    assert capsys.readouterr().out.count("abcd") == parts
+
+
+def test_a_style_is_seen_on_a_terminal_only(monkeypatch, capsys):
+    rows = [(Text("0.5", "bold"), "[b]x")]
+    write_table(("a", "b"), rows)
+    assert capsys.readouterr().out == "a    b\n0.5  [b]x\n"
+    narrow(monkeypatch)
+    write_table(("a", "b"), rows)
+    assert "\x1b[1m0.5\x1b[0m" in capsys.readouterr().out
 
 
 def test_one_is_not_many():
