@@ -9,9 +9,9 @@ from hugraph.data.synthetic import planted
 from hugraph.graph import CoInteractionGraphBuilder
 from hugraph.models.bpr_mf import BPRMF
 from hugraph.models.cb2cf import CB2CF
+from hugraph.models.disen_gcn import DisenGCN
 from hugraph.models.duif import DUIF
 from hugraph.models.freedom import FREEDOM
-from hugraph.models.disen_gcn import DisenGCN
 from hugraph.models.grcn import GRCN
 from hugraph.models.huign import HUIGN
 from hugraph.models.item_knn import ItemKNN
