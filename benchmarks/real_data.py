@@ -1,11 +1,13 @@
-"""Trains HUIGN and the reference models on real datasets and writes the table of results.
+"""Tunes every model on real datasets by one small grid and writes the tables of results.
 
-    python benchmarks/real_data.py DATA_DIR [--runs runs/real] [--only tiktok/lightgcn]
+    python benchmarks/real_data.py DATA_DIR [--runs runs/real] [--only tiktok/lightgcn] [--table]
 
 DATA_DIR holds `tiktok`, `lastfm2k`, `ml-100k` and `ml-latest-small` as dataset directories. Every
-model is fitted by `hugraph fit` to early stopping once for each L2 weight of the same small grid;
-the weight with the best validation recall@10 is reported, on test. A run that is there already is
-not repeated, and one that was stopped goes on. Writes `benchmarks/results/real_data.md`.
+model is fitted by `hugraph fit`, three times for each dataset: with three weights of L2, or three
+values of what stands for it in a model that has none. The run with the best validation NDCG@10 is
+reported, on test, with the standard error over users. A run that is there already is not repeated,
+and one that was stopped goes on; so several processes may share the work by `--only`. With
+`--table`, nothing is fitted: `benchmarks/results/real_data.md` is written from the runs there are.
 """
 
 import argparse
@@ -15,60 +17,119 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-L2 = ("1e-4", "1e-3", "1e-2")
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
+SELECTED_BY = "ndcg@10"
 
 DATASETS = {
-    "tiktok": ("huign_tiktok.yaml", ["data.split.scheme=given"]),
-    "lastfm2k": ("huign_lastfm2k.yaml", []),
-    "ml-100k": ("huign_ml100k.yaml", []),
-    "ml-latest-small": ("huign_ml_latest_small.yaml", []),
+    "tiktok": ("huign_tiktok.yaml", "given"),
+    "lastfm2k": ("huign_lastfm2k.yaml", "random"),
+    "ml-100k": ("huign_ml100k.yaml", "random"),
+    "ml-latest-small": ("huign_ml_latest_small.yaml", "random"),
 }
+TRAINING = (
+    "train.epochs=150",
+    "train.lr=3e-3",
+    "train.batch_size=2048",
+    f"train.early_stopping.metric={SELECTED_BY}",
+    "train.early_stopping.patience=10",
+    "evaluate.k=[10,20]",
+)
+SMALL_BATCH = "train.batch_size=256"  # for batches of users or items, of which there are few
+L2 = tuple(f"objective.penalties.l2={weight}" for weight in ("1e-4", "1e-3", "1e-2"))
+NEIGHBORS = tuple(f"model.num_neighbors={k}" for k in (20, 100, 500))
+PROPAGATED = ("model.ranking=sampled_softmax", "objective.loss=null")
+
+# By name: the spec (None for that of the dataset), further overrides, and the grid.
 MODELS = {
-    "popularity": ("popularity.yaml", []),
-    "bpr_mf": ("bpr_mf.yaml", []),
-    "vbpr": ("vbpr.yaml", []),
-    "huign, paper": ("huign_paper.yaml", ["model.modalities=null", "evaluate.k=[1,5,10,20]"]),
-    "huign": (None, []),  # the spec of the dataset
-    "lightgcn": ("lightgcn.yaml", []),
+    "popularity": ("popularity.yaml", (), ("",)),
+    "item_knn": ("item_knn.yaml", (), NEIGHBORS),
+    "item_knn_content": ("item_knn_content.yaml", (), NEIGHBORS),
+    "bpr_mf": ("bpr_mf.yaml", (), L2),
+    "vbpr": ("vbpr.yaml", (), L2),
+    "duif": ("duif.yaml", (), L2),
+    "cb2cf": ("cb2cf.yaml", (SMALL_BATCH,), L2),
+    "ngcf": ("ngcf.yaml", (), L2),
+    "mmgcn": ("mmgcn.yaml", (), L2),
+    "disen_gcn": ("disen_gcn.yaml", (), L2),
+    "macrid_vae": (
+        "macrid_vae.yaml",
+        (SMALL_BATCH,),
+        tuple(f"objective.penalties.kl={weight}" for weight in (0.05, 0.2, 0.8)),
+    ),
+    "lightgcn": ("lightgcn.yaml", (), L2),
+    "grcn": ("grcn.yaml", (), L2),
+    "lattice": ("lattice.yaml", (), L2),
+    "freedom": ("freedom.yaml", (), L2),
+    "bm3": ("bm3.yaml", (), L2),
+    "mgcn": ("mgcn.yaml", (), L2),
+    "lgmrec": ("lgmrec.yaml", (), L2),
+    "huign_paper": ("huign_paper.yaml", ("model.modalities=null",), L2),
+    "huign": (None, (), L2),
+    "lightgcn_softmax": ("lightgcn.yaml", ("model.num_layers=2", *PROPAGATED), L2),
+    "huign_propagated": ("huign_propagated.yaml", ("model.modalities=null",), L2),
 }
 
 
-def fit(data, dataset, model, l2, runs):
-    """Fits one model, or takes the run that is there; returns its result and its command."""
+def run_of(dataset, model, point, runs):
+    return runs / dataset / f"{model}-{point.rpartition('.')[2]}".rstrip("-")
+
+
+def options_of(data, dataset, model, point):
     own_spec, split = DATASETS[dataset]
-    spec, overrides = MODELS[model]
-    spec, overrides = spec or own_spec, [*split, *overrides]
-    if l2 is not None:
-        overrides.append(f"objective.penalties.l2={l2}")
-    name = f"{dataset}-{model.replace(', ', '_')}" + ("" if l2 is None else f"-{l2}")
-    run = runs / name
-    options = ["--spec", f"examples/{spec}", "--data", f"DATA/{dataset}", *overrides]
-    command = shlex.join(["hugraph", "fit", *options])
-    if not (run / "result.json").exists():
-        call = [sys.executable, "-m", "hugraph", "fit", "--quiet"]
-        if (run / "checkpoints" / "state.json").exists():
-            call += ["--resume", str(run)]
-        else:
-            call += ["--spec", str(EXAMPLES / spec), "--data", str(data / dataset)]
-            call += ["--run", str(run), *overrides]
-        subprocess.run(call, check=True, stdout=subprocess.DEVNULL)
-    return json.loads((run / "result.json").read_text()), command
+    spec, further, _ = MODELS[model]
+    overrides = [f"data.split={split}", *TRAINING, *further, *filter(None, [point])]
+    return [
+        "--spec",
+        f"{EXAMPLES.name}/{spec or own_spec}",
+        "--data",
+        f"{data}/{dataset}",
+        *overrides,
+    ]
 
 
-def rows(data, dataset, runs, only):
-    """One table row for each model of a dataset, with the best L2 weight on validation."""
+def fit(data, dataset, model, point, runs):
+    run = run_of(dataset, model, point, runs)
+    if (run / "result.json").exists():
+        return
+    call = [sys.executable, "-m", "hugraph", "fit", "--quiet"]
+    if (run / "checkpoints" / "state.json").exists():
+        call += ["--resume", str(run)]
+    else:
+        call += ["--run", str(run), *options_of(data, dataset, model, point)]
+    subprocess.run(call, check=True, stdout=subprocess.DEVNULL, cwd=EXAMPLES.parent)
+
+
+def best_of(dataset, model, runs):
+    """The run of a model with the best validation, with its result; None if one is missing."""
+    found = []
+    for point in MODELS[model][2]:
+        run = run_of(dataset, model, point, runs)
+        if not (run / "result.json").exists():
+            return None
+        found.append((json.loads((run / "result.json").read_text()), point, run))
+    return max(found, key=lambda one: one[0]["validation"][SELECTED_BY])
+
+
+def rows(dataset, runs):
     for model in MODELS:
-        if only and only not in f"{dataset}/{model}":
+        best = best_of(dataset, model, runs)
+        if best is None:
             continue
-        grid = (None,) if model == "popularity" else L2
-        tried = [(*fit(data, dataset, model, l2, runs), l2) for l2 in grid]
-        result, command, l2 = max(tried, key=lambda one: one[0]["validation"]["recall@10"])
-        figures = " | ".join(f"{result['test'][metric]:.4f}" for metric in METRICS)
+        result, point, run = best
+        scores = pl.read_parquet(run / "per_user.parquet")[SELECTED_BY]
+        error = scores.std() / len(scores) ** 0.5
+        figures = " | ".join(
+            f"{result['test'][metric]:.4f}" + (f" ± {error:.4f}" if metric == SELECTED_BY else "")
+            for metric in METRICS
+        )
         yield (
-            f"| {dataset} | {model} | {l2 or ''} | {figures} | {result['best_epoch']} "
-            f"| {result['seconds']:.0f} | `{command}` |"
+            f"| {dataset} | {model} | {point.rpartition('.')[2]} | {figures} "
+            f"| {result['validation'][SELECTED_BY]:.4f} | {result['best_epoch']} "
+            f"| {result['seconds']:.0f} |",
+            shlex.join(["hugraph", "fit", *options_of("DATA", dataset, model, point)]),
         )
 
 
@@ -76,17 +137,29 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--runs", type=Path, default=Path("runs/real"))
-    parser.add_argument("--only", help="part of dataset/model")
+    parser.add_argument("--only", help="part of dataset/model", default="")
+    parser.add_argument("--table", action="store_true", help="fit nothing")
     arguments = parser.parse_args()
-    header = f"| dataset | model | L2 | {' | '.join(METRICS)} | best epoch | s | command |"
-    table = [header, "|" + "---|" * (header.count("|") - 1)]
+    data, runs = arguments.data.resolve(), arguments.runs.resolve()
+    if not arguments.table:
+        for model in MODELS:
+            for dataset in DATASETS:
+                if arguments.only in f"{dataset}/{model}":
+                    for point in MODELS[model][2]:
+                        fit(data, dataset, model, point, runs)
+        return
+    header = (
+        f"| dataset | model | chosen | {' | '.join(METRICS)} | validation {SELECTED_BY} "
+        "| best epoch | s |"
+    )
+    table, commands = [header, "|" + "---|" * (header.count("|") - 1)], []
     for dataset in DATASETS:
-        for row in rows(arguments.data, dataset, arguments.runs, arguments.only):
-            print(row, flush=True)
+        for row, command in rows(dataset, runs):
             table.append(row)
-    if not arguments.only:
-        out = Path(__file__).parent / "results" / "real_data.md"
-        out.write_text("\n".join(table) + "\n")
+            commands.append(command)
+    out = Path(__file__).parent / "results" / "real_data.md"
+    out.write_text("\n".join([*table, "", "```text", *commands, "```"]) + "\n")
+    print("\n".join(table))
 
 
 if __name__ == "__main__":
