@@ -134,9 +134,9 @@ def test_the_last_layer_is_free_to_score_below_zero_down_to_the_number_of_channe
 @torch.no_grad()
 def test_a_cold_item_keeps_the_directions_of_its_own_channels():
     model = small()
-    expected = [unit(model.weights[0][k].T @ model.embeddings[-1] + model.biases[0][k, 0])
-                for k in range(3)]  # fmt: skip
-    assert_close(model.encode().items[3], torch.cat(expected))
+    own, (weight,), (bias,) = model.embeddings[-1], model.weights, model.biases
+    expected = torch.cat([unit(weight[k].T @ own + bias[k, 0]) for k in range(3)])
+    assert_close(model.encode().items[3], expected)
 
 
 def test_l2_penalises_the_embeddings_that_a_batch_touches():

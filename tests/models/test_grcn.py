@@ -31,7 +31,7 @@ class TestGRCN(RecommenderContract):
         )
 
 
-def small(adjacency=None, visual=VISUAL, **options):
+def small(adjacency=None, **options):
     """A model of the small graph in double precision, all of its parameters random."""
     torch.manual_seed(0)
     graph = user_item_graph(USERS, ITEMS, NUM_USERS, NUM_ITEMS)
@@ -39,7 +39,7 @@ def small(adjacency=None, visual=VISUAL, **options):
         model = GRCN(
             NUM_USERS,
             NUM_ITEMS,
-            {"visual": visual, "textual": BAG},
+            {"visual": VISUAL, "textual": BAG},
             graph if adjacency is None else adjacency(graph),
             id_dim=3,
             content_dim=2,
@@ -182,12 +182,9 @@ def test_the_refined_graph_of_one_user_with_two_items_worked_by_hand():
 @torch.no_grad()
 def test_an_item_without_a_modality_takes_on_what_its_users_like():
     model = small()
-    code = model.encode()
-    visual = slice(3, 5)
     prototypes = model._routed(model._points())[0]
-    assert_close(code.items[1, visual], (prototypes[0] + prototypes[1]) / 2)
-    without = small(visual=VISUAL.index_fill(0, torch.tensor([1]), 0)).encode()
-    assert_close(code.users, without.users)
+    visual = model.encode().items[1, 3:5]
+    assert_close(visual, (prototypes[0] + prototypes[1]) / 2)
 
 
 @torch.no_grad()
