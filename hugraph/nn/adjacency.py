@@ -78,7 +78,7 @@ def bipartite_adjacency(
 
     Args:
         users: `(num_edges,)` int64, in `[0, num_users)`.
-        items: `(num_edges,)` int64, in `[0, num_items)`. A pair given twice counts twice.
+        items: `(num_edges,)` int64, in `[0, num_items)`. Each pair once.
         num_users: Number $U$ of users: nodes $0$ to $U - 1$.
         num_items: Number $I$ of items: nodes $U$ to $U + I - 1$.
 
