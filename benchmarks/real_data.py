@@ -40,7 +40,7 @@ TRAINING = (
 SMALL_BATCH = "train.batch_size=256"  # for batches of users or items, of which there are few
 L2 = tuple(f"objective.penalties.l2={weight}" for weight in ("1e-4", "1e-3", "1e-2"))
 NEIGHBORS = tuple(f"model.num_neighbors={k}" for k in (20, 100, 500))
-PROPAGATED = ("model.ranking=sampled_softmax", "objective.loss=null")
+SOFTMAX = "model.ranking=sampled_softmax"
 
 # By name: the spec (None for that of the dataset), further overrides, and the grid.
 MODELS = {
@@ -68,7 +68,7 @@ MODELS = {
     "lgmrec": ("lgmrec.yaml", (), L2),
     "huign_paper": ("huign_paper.yaml", ("model.modalities=null",), L2),
     "huign": (None, (), L2),
-    "lightgcn_softmax": ("lightgcn.yaml", ("model.num_layers=2", *PROPAGATED), L2),
+    "lightgcn_softmax": ("lightgcn.yaml", ("model.num_layers=2", SOFTMAX), L2),
     "huign_propagated": ("huign_propagated.yaml", ("model.modalities=null",), L2),
 }
 
