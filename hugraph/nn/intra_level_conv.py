@@ -31,7 +31,7 @@ class IntraLevelConv(nn.Module):
         self_loops: `keep` takes $A$ as it is; `add` uses $A + I$, which lets an item without
             neighbours keep its own content; `remove` sets the diagonal to zero.
         hops: How often the features are propagated (and multiplied by the weight) before the
-            activation.
+            activation; 0 for not at all, so that no node learns from another.
         weight: Whether to learn a $d \times d$ matrix $W$, Xavier initialised.
         activation: $\phi$, after the last hop.
         clamp_degree: Divides by $\max(D_{ii}, 1)$, so that weak rows of a pooled adjacency stay
@@ -54,7 +54,7 @@ class IntraLevelConv(nn.Module):
         *,
         normalization: Literal["random_walk", "symmetric", "none"] = "random_walk",
         self_loops: Literal["keep", "add", "remove"] = "keep",
-        hops: Annotated[int, Ge(1)] = 1,
+        hops: Annotated[int, Ge(0)] = 1,
         weight: bool = False,
         activation: Literal["none", "relu", "leaky_relu"] = "none",
         clamp_degree: bool = False,
@@ -68,6 +68,8 @@ class IntraLevelConv(nn.Module):
             hops=hops,
             activation=activation,
         )
+        if weight and not hops:
+            raise ValueError("a weight takes part in each hop, but hops is 0")
         self.dim = dim
         self.normalization = normalization
         self.self_loops = self_loops

@@ -323,6 +323,13 @@ def test_an_item_without_a_modality_is_informed_by_neighbours_under_any_conv():
     assert model.informed.tolist() == [[True], [True], [True], [False]]
 
 
+def test_without_a_hop_neighbours_tell_nothing_of_an_item_without_a_modality():
+    visual = torch.tensor([[0.0, 1], [2, 1], [3, 0], [0, 0]]).double()
+    model = small({"visual": visual}, levels=[2], conv=partial(IntraLevelConv, hops=0))
+    assert model.informed.tolist() == [[True], [True], [True], [False]]
+    assert_close(model._refined(0), visual)
+
+
 def test_the_authors_penalties_share_one_tensor():
     plain, aliased = small().encode().penalties, small(aliased_penalties=True).encode().penalties
     total = plain["assignment_entropy"] + plain["intent_independence"]

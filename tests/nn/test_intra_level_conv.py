@@ -63,6 +63,11 @@ def test_two_hops_of_symmetric_normalisation_on_a_pair_return_where_they_began()
     assert_close(conv(features, graph_of(pair)), features)
 
 
+def test_without_a_hop_no_node_learns_from_another():
+    features = torch.randn(4, 2).double()
+    assert_close(IntraLevelConv(2, hops=0, self_loops="add")(features, graph_of(PATH)), features)
+
+
 def test_an_isolated_node_is_zero_unless_it_hears_itself():
     lonely = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 0]]).double()
     features = torch.tensor([[1.0], [2], [3]]).double()
@@ -81,7 +86,7 @@ def test_a_neighbour_without_the_modality_does_not_pull_the_mean_to_zero():
     st.data(),
     st.sampled_from(["random_walk", "symmetric", "none"]),
     st.sampled_from(["keep", "add", "remove"]),
-    st.integers(1, 3),
+    st.integers(0, 3),
     st.sampled_from(["none", "relu", "leaky_relu"]),
     st.booleans(),
     st.booleans(),
@@ -96,7 +101,7 @@ def test_every_combination_of_options_equals_the_naive_layer(
         normalization=normalization,
         self_loops=self_loops,
         hops=hops,
-        weight=weight,
+        weight=weight and hops > 0,
         activation=activation,
         clamp_degree=clamp,
     ).double()
@@ -128,5 +133,7 @@ def test_a_layer_leaves_the_graph_as_it_found_it():
 def test_mismatched_features_are_refused_with_both_sizes():
     with pytest.raises(ValueError, match=r"must be \(4, 3\).*got \(5, 3\)"):
         IntraLevelConv(3)(torch.ones(5, 3), graph_of(PATH))
-    with pytest.raises(ValueError, match=r"hops must be .*0"):
-        IntraLevelConv(3, hops=0)
+    with pytest.raises(ValueError, match=r"hops must be .*-1"):
+        IntraLevelConv(3, hops=-1)
+    with pytest.raises(ValueError, match="a weight takes part in each hop, but hops is 0"):
+        IntraLevelConv(3, hops=0, weight=True)
