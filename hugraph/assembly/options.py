@@ -31,26 +31,7 @@ def options(constructor: Constructor) -> dict[str, Option]:
     Raises:
         TypeError: If an option has no type annotation.
     """
-    function, bound = call(constructor)
-    parameters = [
-        parameter
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name not in bound
-    ]
-    for parameter in parameters:
-        if parameter.annotation is inspect.Parameter.empty:
-            raise TypeError(f"option {parameter.name!r} of {function} has no type annotation")
-    hints = _hints(function, [parameter.name for parameter in parameters])
-    texts = arguments(inspect.getdoc(function) or "")
-    return {
-        parameter.name: Option(
-            parameter.name,
-            hints[parameter.name],
-            _default(function, parameter),
-            texts.get(parameter.name, ""),
-        )
-        for parameter in parameters
-    }
+    return dict(_options(constructor))
 
 
 def call(constructor: Constructor) -> tuple[Constructor, dict[str, Any]]:
@@ -87,6 +68,30 @@ def summary(constructor: Constructor) -> str:
     """The first line of a constructor's docstring, without its full stop."""
     lines = (inspect.getdoc(call(constructor)[0]) or "").split("\n", 1)
     return lines[0].rstrip(".")
+
+
+@functools.cache
+def _options(constructor: Constructor) -> dict[str, Option]:
+    function, bound = call(constructor)
+    parameters = [
+        parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name not in bound
+    ]
+    for parameter in parameters:
+        if parameter.annotation is inspect.Parameter.empty:
+            raise TypeError(f"option {parameter.name!r} of {function} has no type annotation")
+    hints = _hints(function, [parameter.name for parameter in parameters])
+    texts = arguments(inspect.getdoc(function) or "")
+    return {
+        parameter.name: Option(
+            parameter.name,
+            hints[parameter.name],
+            _default(function, parameter),
+            texts.get(parameter.name, ""),
+        )
+        for parameter in parameters
+    }
 
 
 def _hints(function: Constructor, names: list[str]) -> dict[str, Any]:
