@@ -80,6 +80,20 @@ class BusyError(HugraphError):
     exit_code = 8
 
 
+_OUT_OF_MEMORY = (  # what torch and the system say
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "storage size calculation overflowed",
+)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error, of Python, torch or the system, says that memory was not enough."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in said for words in _OUT_OF_MEMORY)
+
+
 def hint(given: str, known: Iterable[str]) -> str:
     """Says which known name `given` was meant to be, and which names there are."""
     names = sorted(known)

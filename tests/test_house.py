@@ -25,8 +25,10 @@ FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 HOMES = {
     "click": ("hugraph.cli",),
     "dgl": ("hugraph.dgl_backend",),
+    "optuna": ("hugraph.assembly.study",),
     "pydantic": ("hugraph.assembly", "hugraph.checks"),
     "rich": ("hugraph.cli", "hugraph.report"),
+    "sqlalchemy": ("hugraph.assembly.study",),
     "tensorboard": ("hugraph.train",),
     "torch.utils.tensorboard": ("hugraph.train",),
     "yaml": ("hugraph.assembly.spec",),
@@ -149,6 +151,10 @@ def test_layers_and_graphs_load_nothing_that_only_the_command_line_needs():
     assert "hugraph.nn" in loaded
     unwanted = ("click", "yaml", "rich", "tensorboard", "polars", "hugraph.assembly")
     assert [name for name in loaded if any(within(name, library) for library in unwanted)] == []
+
+
+def test_only_a_sweep_loads_what_searches():
+    assert not {"optuna", "sqlalchemy"} & {*loaded_by("import hugraph.assembly, hugraph.cli.main")}
 
 
 def test_the_package_itself_loads_no_tensor_library():

@@ -48,9 +48,15 @@ class Experiment:
         self._require_fit()
 
     @classmethod
-    def prepare(cls, spec: Spec) -> "Experiment":
-        """Reads or draws the data of `spec`, filters and splits them."""
-        dataset = load_data(spec)
+    def prepare(cls, spec: Spec, dataset: Dataset | None = None) -> "Experiment":
+        """Reads or draws the data of `spec`, filters and splits them.
+
+        Args:
+            spec: What to do.
+            dataset: What [`load_data`][hugraph.assembly.experiment.load_data] gave for a spec with
+                the same data, where they have been read before.
+        """
+        dataset = load_data(spec) if dataset is None else dataset
         return cls(spec, dataset, make_split(dataset, spec.data.split(dataset, spec.seed)))
 
     def build_model(self) -> Recommender:

@@ -22,7 +22,7 @@ def read_layers(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         SpecError: If anything cannot be read as strict YAML, or `extends` is not a relative path.
         ResourceError: If there is no permission to read a file.
     """
-    changes: list[list[Node]] = [_overrides(overrides)] if overrides else []
+    changes: list[list[Node]] = [read_overrides(overrides)] if overrides else []
     seen: list[Path] = []
     file, referrer = Path(path), None
     while True:
@@ -88,7 +88,12 @@ def merge(base: Node, change: Node, outlives: Mapping[str, frozenset[str]]) -> N
     return replace(base, value=kept)
 
 
-def _overrides(overrides: Sequence[str]) -> list[Node]:
+def read_overrides(overrides: Sequence[str]) -> list[Node]:
+    """Reads overrides such as `train.lr=1e-3`: one mapping for each, to be laid on one another.
+
+    Raises:
+        SpecError: If one has no key, or its value is not strict YAML.
+    """
     layers: list[Node] = []
     faults: list[SpecError] = []
     for override in overrides:

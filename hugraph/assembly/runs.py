@@ -4,6 +4,7 @@ Beside what training writes, a run holds `spec.yaml` (every default filled in), 
 the data were and what computed), `split.parquet`, `result.json` and `per_user.parquet`.
 """
 
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ from hugraph.train.trainer import OnProgress
 
 log = logging.getLogger(__name__)
 
-SPEC, SPLIT = "spec.yaml", "split.parquet"
+SPEC, SPLIT, RESULT = "spec.yaml", "split.parquet", "result.json"
 
 RESUMABLE = ("train.epochs", "train.early_stopping.patience")  # may differ when a run goes on
 
@@ -108,7 +109,7 @@ def go_on(experiment: Experiment, run: RunDir) -> None:
     stored = _spec(run, (), ())
     keys = replace(experiment.spec, data=stored.data)
     if keys != stored:
-        for name in ("result.json", "per_user.parquet"):
+        for name in (RESULT, "per_user.parquet"):
             run.remove(name)
         run.write_text(SPEC, SCHEMA.dump(keys))
 
@@ -157,6 +158,64 @@ def finish(
     return result
 
 
+def complete(
+    spec: Spec, path: Path, dataset: Dataset, on_progress: OnProgress | None = None
+) -> dict[str, Any]:
+    """Brings a spec to the end in a run directory, wherever it stands there.
+
+    A run that was not begun is begun, one that was stopped goes on, and of one that is finished the
+    result is read.
+
+    Args:
+        spec: What to do.
+        path: The run directory; made if there is none.
+        dataset: The data of `spec`, as `load_data` gives them.
+        on_progress: Called after each step and each epoch.
+
+    Returns:
+        What `finish` returns.
+
+    Raises:
+        RunError: If the directory holds a run of another spec or of other data, or no run.
+        BusyError: If another process holds it.
+    """
+    if not (path / RECORD).exists():
+        experiment = Experiment.prepare(spec, dataset)
+        model = experiment.build_model()
+        with RunDir.create(path) as run:
+            begin(experiment, run)
+            return finish(experiment, model, run, on_progress)
+    with RunDir.resume(path) as run:
+        stored = _spec(run, (), ())
+        _require_same(
+            spec,
+            stored,
+            ("data.path",),
+            at=str(path),
+            fix="give the spec as it was, or choose another directory",
+        )
+        if (path / RESULT).exists():
+            _require_data(dataset, read_record(run).data, str(path))
+            return read_result(run)
+        experiment = reopen(path, data=spec.data.source.options.get("path"))
+        go_on(experiment, run)
+        return finish(experiment, experiment.build_model(), run, on_progress)
+
+
+def read_result(run: RunDir) -> dict[str, Any]:
+    """What `result.json` of a finished run holds.
+
+    Raises:
+        RunError: If the run is not finished, or the file is damaged.
+    """
+    try:
+        return dict(json.loads(run.read_text(RESULT)))
+    except (ValueError, TypeError) as error:
+        raise RunError(
+            f"{RESULT} is damaged", at=str(run.path), fix="restore it, or fit again"
+        ) from error
+
+
 def trained_model(experiment: Experiment, run: RunDir) -> Recommender:
     """The model of a run with its best weights, ready to rank."""
     model = experiment.build_model()
@@ -173,8 +232,13 @@ def _same_data(spec: Spec, record: DataRecord, at: str) -> Dataset:
             at=error.at,
             fix="if they have moved, name their directory with --data",
         ) from error
+    _require_data(dataset, record, at)
+    return dataset
+
+
+def _require_data(dataset: Dataset, record: DataRecord, at: str) -> None:
     if dataset.fingerprint == record.fingerprint and numbering(dataset) == record.numbering:
-        return dataset
+        return
     if record.synthetic and not record.files:
         raise RunError(
             "this hugraph draws other data from the options of this run",
@@ -207,7 +271,13 @@ def _spec(run: RunDir, overrides: Sequence[str], may_change: Sequence[str]) -> S
     if not overrides:
         return stored
     spec = SCHEMA.resolve(run.path / SPEC, overrides)
-    _require_same(spec, stored, may_change)
+    _require_same(
+        spec,
+        stored,
+        may_change,
+        at=str(run.path),
+        fix=f"change only {', '.join(may_change)}, or fit a new run",
+    )
     if spec.train.epochs != stored.train.epochs and spec.train.lr_schedule != "constant":
         raise RunError(
             f"train.epochs cannot change: with lr_schedule {spec.train.lr_schedule} the learning "
@@ -218,18 +288,31 @@ def _spec(run: RunDir, overrides: Sequence[str], may_change: Sequence[str]) -> S
     return spec
 
 
-def _require_same(spec: Spec, stored: Spec, may_change: Sequence[str]) -> None:
-    here, there = _flat(SCHEMA.tree(spec)), _flat(SCHEMA.tree(stored))
-    changes = [
-        f"{key}: {there.get(key)!r} -> {here.get(key)!r}"
-        for key in sorted(here.keys() | there.keys())
-        if here.get(key) != there.get(key)
-        and not any(f"{key}.".startswith(f"{allowed}.") for allowed in may_change)
+def differences(here: Any, there: Any, may_differ: Sequence[str] = ()) -> list[str]:
+    """The keys in which two trees of plain values differ, each as `key: there -> here`.
+
+    Args:
+        here: Mappings within mappings.
+        there: Likewise.
+        may_differ: Dotted keys that do not count, nor do those below them.
+    """
+    now, then = _flat(here), _flat(there)
+    return [
+        f"{key}: {then.get(key)!r} -> {now.get(key)!r}"
+        for key in sorted(now.keys() | then.keys())
+        if now.get(key) != then.get(key)
+        and not any(f"{key}.".startswith(f"{allowed}.") for allowed in may_differ)
     ]
-    if changes:
+
+
+def _require_same(
+    spec: Spec, stored: Spec, may_change: Sequence[str], *, at: str, fix: str
+) -> None:
+    if changes := differences(SCHEMA.tree(spec), SCHEMA.tree(stored), may_change):
         raise RunError(
             f"the spec is not the one this run was begun with ({'; '.join(changes)})",
-            fix=f"change only {', '.join(may_change)}, or fit a new run",
+            at=at,
+            fix=fix,
         )
 
 

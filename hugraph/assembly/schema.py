@@ -28,7 +28,7 @@ from pydantic_core import CoreSchema
 
 from hugraph.assembly.annotation import entry, item, mark, unwrap
 from hugraph.assembly.faults import TAG, Fault, KeyPath, Problem, explain, place
-from hugraph.assembly.layers import merge, read_layers
+from hugraph.assembly.layers import merge, read_layers, read_overrides
 from hugraph.assembly.options import REQUIRED, Constructor, Option, call, options, summary
 from hugraph.assembly.registry import Bound, Registry
 from hugraph.assembly.shape import Group, Shapes
@@ -94,6 +94,19 @@ class Schema(Generic[SPEC]):
             ResourceError: If there is no permission to read a file.
         """
         return self._resolve(read_layers(path, overrides), str(path))
+
+    def reader(self, path: str | os.PathLike[str]) -> Callable[[Sequence[str]], SPEC]:
+        """Reads a spec once, to resolve it with overrides of many kinds.
+
+        Args:
+            path: As for [`resolve`][hugraph.assembly.schema.Schema.resolve].
+
+        Returns:
+            What takes overrides and gives the spec that `resolve` would give with them, whatever
+            has become of the files.
+        """
+        files = read_layers(path)
+        return lambda overrides: self._resolve([*files, read_overrides(overrides)], str(path))
 
     def parse(self, text: str, source: str = "spec") -> SPEC:
         """Like [`resolve`][hugraph.assembly.schema.Schema.resolve], from a text that stands alone.

@@ -1,19 +1,15 @@
 """`hugraph fit`."""
 
 import shlex
-import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hugraph.cli.outcome import write_outcome
-from hugraph.cli.paths import PathName
+from hugraph.cli.paths import PathName, data_overrides, new_directory
+from hugraph.cli.stopping import stoppable
 from hugraph.cli.terminal import count, say, write_json, write_line
 
 if TYPE_CHECKING:
@@ -77,19 +73,23 @@ def fit(
         raise click.UsageError("--resume names the run directory already; leave --run out.")
 
     quiet = quiet or as_json
-    with _stoppable() as resumable:
+    resumable: list[Path] = []  # the run, once it can go on
+
+    def then() -> str:
+        if not resumable:
+            return "the run had not begun, so there is nothing to resume"
+        command = f"hugraph fit --resume {shlex.quote(str(resumable[0]))}"
+        return f"every finished epoch is kept\n  go on with: {command}"
+
+    with stoppable(then):
         if resume is not None:
             path = Path(resume)
             experiment, result = _go_on(path, data, overrides, quiet, resumable)
         else:
             assert spec is not None
-            if data is not None:
-                from hugraph.assembly.spec import write_inline
-
-                place = ("data.source=directory", f"data.path={write_inline(data)}")
-                overrides = (*place, *overrides)
-            path = Path(run_path) if run_path else _new_path(Path(spec))
-            experiment, result = _begin(spec, path, overrides, quiet, resumable)
+            path = Path(run_path) if run_path else new_directory(Path(spec).stem)
+            changes = (*data_overrides(data), *overrides)
+            experiment, result = _begin(spec, path, changes, quiet, resumable)
     if as_json:
         write_json(result)
     else:
@@ -153,43 +153,6 @@ def _train(
         return runs.finish(experiment, model, run, on_progress)
 
 
-@contextmanager
-def _stoppable() -> Iterator[list[Path]]:
-    """Lets Ctrl-C and SIGTERM end the process with 130 and 143, and says what can be done then.
-
-    The list it gives takes the directory of the run once it can go on. A second signal acts as if
-    there were none of this.
-    """
-    resumable: list[Path] = []
-    before: dict[int, Any] = {}
-
-    def restore() -> None:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        restore()
-        raise SystemExit(128 + signum)
-
-    if threading.current_thread() is threading.main_thread():
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(signum) is not signal.SIG_IGN:
-                before[signum] = signal.signal(signum, stop)
-    try:
-        yield resumable
-    except SystemExit as stopped:
-        if resumable:
-            run = shlex.quote(str(resumable[0]))
-            then = f"every finished epoch is kept\n  go on with: hugraph fit --resume {run}"
-        else:
-            then = "the run had not begun, so there is nothing to resume"
-        if name := {130: "SIGINT", 143: "SIGTERM"}.get(cast(int, stopped.code)):
-            say(f"stopped by {name}; {then}", wrap=False)
-        raise
-    finally:
-        restore()
-
-
 def _introduce(experiment: "Experiment", quiet: bool) -> None:
     if not quiet:
         for line in _introduction(experiment):
@@ -234,14 +197,6 @@ def _introduction(experiment: "Experiment") -> list[str]:
 def _result_file(path: Path) -> bytes | None:
     file = path / "result.json"
     return file.read_bytes() if file.exists() else None
-
-
-def _new_path(spec: Path) -> Path:
-    stem = f"{spec.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    path, number = Path("runs") / stem, 2
-    while path.exists():
-        path, number = Path("runs") / f"{stem}-{number}", number + 1
-    return path
 
 
 def _show(result: Mapping[str, Any], experiment: "Experiment", path: Path) -> None:

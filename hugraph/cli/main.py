@@ -26,21 +26,14 @@ from hugraph.cli.fit import fit
 from hugraph.cli.new import new
 from hugraph.cli.recommend import recommend
 from hugraph.cli.runs import runs
+from hugraph.cli.sweep import sweep
 from hugraph.cli.terminal import inert, say, silence
 from hugraph.cli.validate import validate
-from hugraph.errors import HugraphError, ResourceError, SpecError
+from hugraph.errors import HugraphError, ResourceError, SpecError, is_out_of_memory
 
 # Idle threads of a parallel loop sleep instead of spinning, which beside another busy process made
 # training steps many times slower. Torch reads it once, when a verb loads it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-_OUT_OF_MEMORY = (  # what torch and the system say
-    "out of memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "storage size calculation overflowed",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,7 +59,20 @@ def hugraph(debug: bool) -> None:
     logger.setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
-for verb in (new, validate, fit, evaluate, recommend, runs, compare, components, data, doctor):
+VERBS = (
+    new,
+    validate,
+    fit,
+    evaluate,
+    recommend,
+    runs,
+    compare,
+    sweep,
+    components,
+    data,
+    doctor,
+)
+for verb in VERBS:
     hugraph.add_command(verb)
 
 
@@ -121,7 +127,7 @@ def run(args: list[str]) -> int:
         report(error)
         return error.exit_code
     except Exception as error:
-        if _is_memory(error):
+        if is_out_of_memory(error):
             return _no_memory(error, debug)
         if isinstance(error, OSError):
             return _system_failure(error, debug)
@@ -160,11 +166,6 @@ def _is_unread(stream: TextIO) -> bool:
     except OSError:  # not a file of the system
         return False
     return any(event & select.POLLERR for _, event in watch.poll(0))
-
-
-def _is_memory(error: Exception) -> bool:
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in said for words in _OUT_OF_MEMORY)
 
 
 def _no_memory(error: Exception, debug: bool) -> int:

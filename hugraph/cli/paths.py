@@ -1,6 +1,8 @@
-"""A path on the command line."""
+"""Paths on the command line."""
 
 import os
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,3 +18,21 @@ class PathName(click.Path):
         if value == "":
             self.fail("an empty path; is a variable of the shell not set?", param, ctx)
         return super().convert(value, param, ctx)
+
+
+def data_overrides(data: str | None) -> tuple[str, ...]:
+    """What `--data` changes of a spec."""
+    from hugraph.assembly.spec import write_inline
+
+    if data is None:
+        return ()
+    return ("data.source=directory", f"data.path={write_inline(data)}")
+
+
+def new_directory(name: str) -> Path:
+    """A directory in `runs` that there is not yet, named for what it is for and the time."""
+    stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    path, number = Path("runs") / stem, 2
+    while path.exists():
+        path, number = Path("runs") / f"{stem}-{number}", number + 1
+    return path

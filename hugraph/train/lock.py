@@ -14,8 +14,12 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Holds the lock file at `path`, which names the process; the kernel frees it on any death.
+
+    Args:
+        path: Made if it is missing.
+        wait: Whether to wait for another process that holds it.
 
     Raises:
         BusyError: If another process holds it.
@@ -31,7 +35,7 @@ def locked(path: Path) -> Iterator[None]:
         ) from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 log.warning("%s: this file system has no locks (%s)", path, error.strerror)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hugraph.assembly import runs
-from hugraph.assembly.experiment import Experiment
+from hugraph.assembly.experiment import Experiment, load_data
 from hugraph.assembly.sections import SCHEMA
 from hugraph.data.export import write_directory
 from hugraph.errors import RunError, SpecError
@@ -215,3 +215,31 @@ def test_titles_as_tokens_are_learned_and_come_back_with_the_run(tmp_path, model
     with torch.no_grad():
         metrics = again.evaluate(runs.trained_model(again, RunDir(path)).scorer()).metrics
     assert metrics == {k: v for k, v in result["test"].items() if k != "users"}
+
+
+def test_a_spec_is_brought_to_the_end_from_wherever_it_stands(tmp_path):
+    spec = SCHEMA.resolve(write_small_spec(tmp_path))
+    dataset, path = load_data(spec), tmp_path / "run"
+    _, _, result = fitted(tmp_path, "whole")
+    steps = []
+
+    def stop(event):
+        steps.append(event)
+        if isinstance(event, EpochDone) and event.epoch == 2:
+            raise KeyboardInterrupt
+
+    with RunDir.create(path):
+        pass  # stopped before it was begun
+    with pytest.raises(KeyboardInterrupt):
+        runs.complete(spec, path, dataset, stop)
+    assert {**runs.complete(spec, path, dataset, steps.append), "seconds": 0} == {
+        **result,
+        "seconds": 0,
+    }
+    assert [step.epoch for step in steps if isinstance(step, EpochDone)] == [1, 2, 3]
+    number = len(steps)
+    assert runs.complete(spec, path, dataset, steps.append) == runs.read_result(RunDir(path))
+    assert len(steps) == number
+    (path / "result.json").write_text("[")
+    with pytest.raises(RunError, match=r"result\.json is damaged"):
+        runs.complete(spec, path, dataset)

@@ -101,6 +101,17 @@ def test_overrides_change_a_component_or_choose_another(tmp_path, overrides, nam
     assert (flour.name, flour.options["grams"], meal.shopping.bags) == (name, grams, bags)
 
 
+def test_a_spec_that_is_read_once_is_resolved_with_any_overrides(tmp_path):
+    (tmp_path / "base.yaml").write_text(LEAST)
+    spec = tmp_path / "m.yaml"
+    spec.write_text("extends: base.yaml\ndish: {component: bread, flour: rye}")
+    overrides = (["dish.flour.grams=9"], [], ["dish.flour=plain"])
+    expected = [SCHEMA.resolve(spec, changes) for changes in overrides]
+    resolve = SCHEMA.reader(spec)
+    spec.unlink()
+    assert [resolve(changes) for changes in overrides] == expected
+
+
 def test_a_component_named_in_the_base_alone_takes_options_of_the_change(tmp_path):
     (tmp_path / "base.yaml").write_text(LEAST.replace("bread", "{component: bread, flour: rye}"))
     (tmp_path / "m.yaml").write_text("extends: base.yaml\ndish: {flour: {grams: 8}}")
