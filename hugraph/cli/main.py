@@ -17,6 +17,7 @@ from typing import TextIO
 import click
 
 from hugraph import __version__
+from hugraph.cli.ablate import ablate
 from hugraph.cli.compare import compare
 from hugraph.cli.components import components
 from hugraph.cli.data import data
@@ -68,6 +69,7 @@ VERBS = (
     runs,
     compare,
     sweep,
+    ablate,
     components,
     data,
     doctor,
