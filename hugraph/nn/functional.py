@@ -84,6 +84,43 @@ def batch_l2(*rows: Tensor) -> Tensor:
     return total / (2 * len(rows[0]))
 
 
+def info_nce(anchors: Tensor, positives: Tensor, temperature: float) -> Tensor:
+    r"""Tells how badly each anchor finds its own positive among those of the whole batch.
+
+    $$ -\frac{1}{B} \sum_{b} \ln \frac{\exp(\cos(a_b, p_b) / \tau)}
+       {\sum_{b'} \exp(\cos(a_b, p_{b'}) / \tau)} $$
+
+    A row of zeros has cosine 0 with everything, and no gradient. Rows of the same user or item are
+    negatives of one another: give each once.
+
+    Args:
+        anchors: $a$, `(B, dim)`.
+        positives: $p$, `(B, dim)`, aligned with `anchors`.
+        temperature: $\tau$; the smaller, the more the most similar negatives matter.
+
+    Returns:
+        A scalar between $\ln(1 + (B - 1)\, e^{-2/\tau})$ and $\ln(1 + (B - 1)\, e^{2/\tau})$,
+        finite for every finite input.
+
+    Raises:
+        ValueError: If the rows are not aligned, or `temperature` is not positive.
+
+    Source:
+        [van den Oord et al. 2018](https://arxiv.org/abs/1807.03748), Eq. 4, with the cosine as in
+        SGL, [Wu et al. 2021](https://arxiv.org/abs/2010.10783), Eq. 10, whose negatives are the
+        batch as well. The mean stands for their sum.
+    """
+    if anchors.shape != positives.shape:
+        raise ValueError(
+            f"anchors and positives must be aligned, got {tuple(anchors.shape)} "
+            f"and {tuple(positives.shape)}"
+        )
+    if temperature <= 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    logits = unit_rows(anchors) / temperature @ unit_rows(positives).T
+    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
 def unit_rows(features: Tensor) -> Tensor:
     r"""Scales every row to length 1, $x / \lVert x \rVert$; a row of length 0 stays as it is.
 

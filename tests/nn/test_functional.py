@@ -11,6 +11,7 @@ from hugraph.nn import (
     assignment_entropy,
     batch_l2,
     bpr_loss,
+    info_nce,
     intent_independence,
     soft_assignment,
     unit_rows,
@@ -89,6 +90,59 @@ def test_l2_of_two_examples_worked_by_hand():
     users = torch.tensor([[3.0, 4], [0, 0]])
     items = torch.tensor([[1.0, 0], [0, 1], [0, 0], [0, 2]])
     assert batch_l2(users, items).item() == (25 + 1 + 1 + 4) / (2 * 2)
+
+
+def test_two_orthogonal_pairs_cost_ln_one_plus_e_to_minus_two_worked_by_hand():
+    anchors = torch.tensor([[3.0, 0], [0, 0.1]])  # lengths do not matter
+    positives = torch.tensor([[1.0, 0], [0, 7]])
+    loss = info_nce(anchors, positives, 0.5)
+    assert_close(loss.item(), math.log(1 + math.exp(-2)))
+    swapped = info_nce(anchors, positives.flip(0), 0.5)
+    assert_close(swapped.item(), math.log(1 + math.exp(2)))
+
+
+def cosine(a, b):
+    lengths = math.hypot(*a) * math.hypot(*b)
+    return sum(x * y for x, y in zip(a, b, strict=True)) / lengths if lengths else 0.0
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6), st.floats(0.05, 5))
+def test_info_nce_is_the_naive_mean_over_anchors_and_lies_within_its_bounds(seed, rows, tau):
+    torch.manual_seed(seed)
+    anchors, positives = torch.randn(2, rows, 3).double()
+    anchors[0] *= seed % 2  # in half of the cases one anchor is zero
+    a, p = anchors.tolist(), positives.tolist()
+    naive = 0.0
+    for b in range(rows):
+        exponentials = [math.exp(cosine(a[b], p[other]) / tau) for other in range(rows)]
+        naive -= math.log(exponentials[b] / sum(exponentials)) / rows
+    loss = info_nce(anchors, positives, tau).item()
+    assert_close(loss, naive)
+    lowest, highest = (math.log1p((rows - 1) * math.exp(sign * 2 / tau)) for sign in (-1, 1))
+    assert lowest - 1e-12 <= loss <= highest + 1e-12
+
+
+def test_info_nce_stays_finite_where_the_exponential_overflows():
+    anchors = torch.eye(2, dtype=torch.float64, requires_grad=True)
+    loss = info_nce(anchors, anchors.detach().flip(0), 1e-3)
+    loss.backward()
+    assert_close(loss.item(), 1000.0)
+    assert torch.isfinite(anchors.grad).all()
+
+
+def test_a_row_of_zeros_gets_no_gradient_and_leaves_that_of_others_finite():
+    anchors = torch.tensor([[0.0, 0], [1, 2]], requires_grad=True)
+    positives = torch.tensor([[3.0, 1], [0, 0]], requires_grad=True)
+    info_nce(anchors, positives, 0.2).backward()
+    assert anchors.grad[0].tolist() == positives.grad[1].tolist() == [0, 0]
+    assert torch.isfinite(anchors.grad).all() and anchors.grad[1].abs().sum() > 0
+
+
+def test_info_nce_refuses_rows_that_do_not_match_and_a_temperature_of_zero():
+    with pytest.raises(ValueError, match=r"aligned, got \(2, 3\) and \(4, 3\)"):
+        info_nce(torch.ones(2, 3), torch.ones(4, 3), 0.2)
+    with pytest.raises(ValueError, match="temperature must be positive, got 0"):
+        info_nce(torch.ones(2, 3), torch.ones(2, 3), 0)
 
 
 def test_under_autocast_an_assignment_keeps_single_precision():
