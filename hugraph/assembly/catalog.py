@@ -7,6 +7,7 @@ from hugraph.data.files import load_directory
 from hugraph.data.schemes import given, leave_one_out, random, random_per_user, temporal
 from hugraph.data.synthetic import planted
 from hugraph.graph import CoInteractionGraphBuilder
+from hugraph.models.bm3 import BM3
 from hugraph.models.bpr_mf import BPRMF
 from hugraph.models.cb2cf import CB2CF
 from hugraph.models.disen_gcn import DisenGCN
@@ -62,6 +63,7 @@ MODELS = Registry(
         "freedom": FREEDOM,
         "grcn": GRCN,
         "disen_gcn": DisenGCN,
+        "bm3": BM3,
     },
 )
 
