@@ -19,6 +19,7 @@ from hugraph.models.item_knn import ItemKNN
 from hugraph.models.lattice import LATTICE
 from hugraph.models.lightgcn import LightGCN
 from hugraph.models.macrid_vae import MacridVAE
+from hugraph.models.mgcn import MGCN
 from hugraph.models.popularity import Popularity
 from hugraph.models.vbpr import VBPR
 from hugraph.nn import (
@@ -64,6 +65,7 @@ MODELS = Registry(
         "grcn": GRCN,
         "disen_gcn": DisenGCN,
         "bm3": BM3,
+        "mgcn": MGCN,
     },
 )
 

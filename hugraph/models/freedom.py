@@ -26,7 +26,6 @@ from hugraph.nn import (
     ModalityContent,
     NeighborGraph,
     bipartite_adjacency,
-    bpr_loss,
     nearest_neighbors,
 )
 
@@ -141,12 +140,8 @@ class FREEDOM(PairwiseModel):
         assert isinstance(batch, Triples)
         items = torch.cat([batch.pos_items, batch.neg_items])
         code = self.encode(batch.users, items)
-        pos, neg = code.items.chunk(2)
-        return {
-            "bpr": bpr_loss((code.users * pos).sum(dim=1), (code.users * neg).sum(dim=1)),
-            "l2": self.l2(*code.ego),
-            "content_bpr": self._content_bpr(code.users, items),
-        }
+        content_bpr = self._content_bpr(code.users, items)
+        return {**self.ranking_terms(batch, code), "content_bpr": content_bpr}
 
     def stages(self) -> tuple[Stage, ...]:
         """One stage, which draws edges before each epoch."""

@@ -45,7 +45,11 @@ class PairwiseModel(nn.Module, ABC):
     def terms(self, batch: Batch) -> Terms:
         """Gives the named, unweighted terms of the loss for one batch of triples."""
         assert isinstance(batch, Triples)
-        code = self.encode(batch.users, torch.cat([batch.pos_items, batch.neg_items]))
+        items = torch.cat([batch.pos_items, batch.neg_items])
+        return self.ranking_terms(batch, self.encode(batch.users, items))
+
+    def ranking_terms(self, batch: Triples, code: Encoding) -> Terms:
+        """The terms of a batch whose users, positive and then negative items `code` represents."""
         pos, neg = code.items.chunk(2)
         loss = self.ranking(batch, code.users, pos, neg)
         return {self.ranking.name: loss, "l2": self.l2(*code.ego), **code.penalties}

@@ -51,6 +51,10 @@ class LightPropagation(nn.Module):
         """Smooths `features` $X$, `(n, dim)`; returns $Y$, `(n, dim)`."""
         layer = total = features
         for _ in range(self.num_layers):
-            layer = self.scale * neighbor_sum(self.adjacency, self.scale * layer)
+            layer = self.hop(layer)
             total = total + layer
         return total / (self.num_layers + 1)
+
+    def hop(self, features: Tensor) -> Tensor:
+        r"""Takes a single step, $D^{-1/2} A D^{-1/2} X$, of `features` $X$, `(n, dim)`."""
+        return self.scale * neighbor_sum(self.adjacency, self.scale * features)

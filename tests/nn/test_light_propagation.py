@@ -34,6 +34,7 @@ def test_the_mean_of_dense_powers_is_the_result_and_its_transpose_the_gradient(d
         result.backward(upstream)
         assert_close(result.detach(), mean @ features)
         assert_close(leaf.grad, mean.T @ upstream)
+        assert_close(layer.hop(features), scale[:, None] * dense * scale @ features)
 
 
 def test_a_graph_in_one_direction_of_other_nodes_or_a_negative_depth_is_refused():
