@@ -182,7 +182,7 @@ def fit(
 
 
 def restore_best(model: Recommender, run: RunDir) -> None:
-    """Gives `model` the weights of the best epoch of `run`.
+    """Gives `model` the weights of the best epoch of `run`, and leaves it ready to rank.
 
     Args:
         model: Made by the same spec and data as the one that was fitted.
@@ -195,7 +195,7 @@ def restore_best(model: Recommender, run: RunDir) -> None:
         raise RunError(
             "the run has no checkpoint yet", at=str(run.path), fix="let it fit, or resume it"
         )
-    _load_weights(cast(nn.Module, model), _part(best, "model/"))
+    _load_weights(cast(nn.Module, model).eval(), _part(best, "model/"))
 
 
 class _Fitting:

@@ -8,10 +8,11 @@ from functools import cache
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.testing import assert_close
 
 from hugraph.errors import DivergedError, ResourceError, RunError, SpecError
-from hugraph.interfaces import Stage
+from hugraph.interfaces import DotProduct, Stage
 from hugraph.train import atomic
 from hugraph.train.checkpoint import _seal
 from hugraph.train.config import EarlyStopping, TrainConfig
@@ -92,6 +93,20 @@ def test_a_model_without_stages_is_validated_and_committed(tmp_path):
     assert_close(other.counts, POPULARITY.float())
     with RunDir.resume(tmp_path / "run") as run:
         assert start(model, run=run) == fitted
+
+
+class NoisyScorer(DotProductModel):
+    def scorer(self):
+        return DotProduct(F.dropout(self.users.weight, 0.5, self.training), self.items.weight)
+
+
+def test_a_restored_model_ranks_without_dropout_like_the_fitted_one(tmp_path):
+    model, other = (NoisyScorer(NUM_USERS, NUM_ITEMS) for _ in range(2))
+    with RunDir.create(tmp_path / "run") as run:
+        fitted = start(model, run=run)
+    restore_best(other, RunDir(tmp_path / "run"))
+    with torch.no_grad():
+        assert validate(other.scorer()) == fitted.validation
 
 
 def test_the_weights_at_the_end_are_those_of_the_best_epoch():
