@@ -17,6 +17,7 @@ from hugraph.models.grcn import GRCN
 from hugraph.models.huign import HUIGN
 from hugraph.models.item_knn import ItemKNN
 from hugraph.models.lattice import LATTICE
+from hugraph.models.lgmrec import LGMRec
 from hugraph.models.lightgcn import LightGCN
 from hugraph.models.macrid_vae import MacridVAE
 from hugraph.models.mgcn import MGCN
@@ -66,6 +67,7 @@ MODELS = Registry(
         "disen_gcn": DisenGCN,
         "bm3": BM3,
         "mgcn": MGCN,
+        "lgmrec": LGMRec,
     },
 )
 

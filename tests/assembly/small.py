@@ -24,6 +24,7 @@ MODELS = {
     "grcn": ["model={component: grcn, id_dim: 8, content_dim: 8}", "objective.penalties=1e-4"],
     "bm3": ["model={component: bm3, dim: 8}", "objective.penalties=1e-3"],
     "mgcn": ["model={component: mgcn, dim: 8}", "objective.penalties=1e-3"],
+    "lgmrec": ["model={component: lgmrec, dim: 8}", "objective.penalties=1e-3"],
     "popularity": ["model={component: popularity}", "objective.penalties=0"],
     "lattice": ["model={component: lattice, dim: 8}", "objective.penalties=1e-4"],
     "freedom": ["model={component: freedom, dim: 8}", "objective.penalties=1e-3"],
