@@ -52,10 +52,11 @@ class MGCN(PairwiseModel):
     [`info_nce`][hugraph.nn.info_nce] between $G$ and $\bar E$ over the users of a batch, plus that
     over its positive items; `l2` penalises the batch's rows of $E$.
 
-    Modalities that an item lacks, or that none of a user's items has, take no part in $C$ and $G$.
-    A cold item takes part in the vectors of the items that resemble it, and so does not rank by a
-    vector alone that was only ever trained as a negative. Tokens have the counts of an item as
-    features of $S_m$, and the mean of learned embeddings before the projection.
+    With one modality $G$ is $\bar E^1$, and attention and preferences learn nothing. A modality
+    that an item lacks, or that none of a user's items has, takes no part in $C$ and $G$. A cold
+    item takes part in the vectors of the items that resemble it, and so does not rank by a vector
+    alone that was only ever trained as a negative. Tokens have the counts of an item as features of
+    $S_m$, and the mean of learned embeddings before the projection.
 
     Args:
         num_users: Number of users.

@@ -205,3 +205,12 @@ def test_options_out_of_range_are_refused():
         small(num_neighbors=0)
     with pytest.raises(ValueError, match=r"temperature must be greater than 0, got 0\.0"):
         small(temperature=0.0)
+
+
+def test_with_one_modality_the_content_view_is_what_similar_items_say():
+    model = small(modalities=["visual"])
+    u, v = model.views()
+    told = model.informed[:, 0].split([4, 5])
+    smoothed = model._similar(0)
+    assert_close(v.content, smoothed * told[1].unsqueeze(1))
+    assert_close(u.content, model._to_users(smoothed) * told[0].unsqueeze(1))
