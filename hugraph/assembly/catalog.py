@@ -21,6 +21,7 @@ from hugraph.models.lgmrec import LGMRec
 from hugraph.models.lightgcn import LightGCN
 from hugraph.models.macrid_vae import MacridVAE
 from hugraph.models.mgcn import MGCN
+from hugraph.models.ngcf import NGCF
 from hugraph.models.popularity import Popularity
 from hugraph.models.vbpr import VBPR
 from hugraph.nn import (
@@ -68,6 +69,7 @@ MODELS = Registry(
         "bm3": BM3,
         "mgcn": MGCN,
         "lgmrec": LGMRec,
+        "ngcf": NGCF,
     },
 )
 
