@@ -21,6 +21,7 @@ from hugraph.models.lgmrec import LGMRec
 from hugraph.models.lightgcn import LightGCN
 from hugraph.models.macrid_vae import MacridVAE
 from hugraph.models.mgcn import MGCN
+from hugraph.models.mmgcn import MMGCN
 from hugraph.models.ngcf import NGCF
 from hugraph.models.popularity import Popularity
 from hugraph.models.vbpr import VBPR
@@ -70,6 +71,7 @@ MODELS = Registry(
         "mgcn": MGCN,
         "lgmrec": LGMRec,
         "ngcf": NGCF,
+        "mmgcn": MMGCN,
     },
 )
 
