@@ -51,7 +51,7 @@ CATALOGUE = [
     (18, changed("1e-3", ".inf"), "train.lr: expected number > 0, got number inf", "13:44"),
     (19, changed("huign", "hugin"), "unknown model 'hugin'; did you mean 'huign'?", "6:14"),
     (19, changed("[precision", "[precisoin"), "did you mean 'precision'?", "14:22"),
-    (20, changed("huign", "os.system"), "unknown model 'os.system' (known: bpr_mf", "6:14"),
+    (20, changed("huign", "os.system"), "unknown model 'os.system' (known: bm3", "6:14"),
     (22, changed("planted,", "planted, modalities: [],"), "data.modalities: expected list", "3:37"),
     (22, changed("planted,", "planted, modalities: [a, a],"), "nothing is listed twice", "3:37"),
     (23, changed("[1, 5, 10, 20]", "[]"), "evaluate.k: expected list of integer >= 1", "14:51"),
