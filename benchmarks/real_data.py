@@ -4,10 +4,11 @@
 
 DATA_DIR holds `tiktok`, `lastfm2k`, `ml-100k` and `ml-latest-small` as dataset directories. Every
 model is fitted by `hugraph fit`, three times for each dataset: with three weights of L2, or three
-values of what stands for it in a model that has none. The run with the best validation NDCG@10 is
-reported, on test, with the standard error over users. A run that is there already is not repeated,
-and one that was stopped goes on; so several processes may share the work by `--only`. With
-`--table`, nothing is fitted: `benchmarks/results/real_data.md` is written from the runs there are.
+values of what matters more in a model that L2 does nothing for. The run with the best validation
+NDCG@10 is reported, on test, with the standard error over users. A run that is there already is not
+repeated, and one that was stopped goes on; so several processes may share the work by `--only`.
+With `--table`, nothing is fitted: `benchmarks/results/real_data.md` is written from the runs there
+are.
 """
 
 import argparse
@@ -41,6 +42,7 @@ SMALL_BATCH = "train.batch_size=256"  # for batches of users or items, of which 
 L2 = tuple(f"objective.penalties.l2={weight}" for weight in ("1e-4", "1e-3", "1e-2"))
 NEIGHBORS = tuple(f"model.num_neighbors={k}" for k in (20, 100, 500))
 SOFTMAX = "model.ranking=sampled_softmax"
+TEMPERATURES = tuple(f"model.ranking.temperature={value}" for value in (0.1, 0.2, 0.4))
 
 # By name: the spec (None for that of the dataset), further overrides, and the grid.
 MODELS = {
@@ -68,13 +70,23 @@ MODELS = {
     "lgmrec": ("lgmrec.yaml", (), L2),
     "huign_paper": ("huign_paper.yaml", ("model.modalities=null",), L2),
     "huign": (None, (), L2),
-    "lightgcn_softmax": ("lightgcn.yaml", ("model.num_layers=2", SOFTMAX), L2),
-    "huign_propagated": ("huign_propagated.yaml", ("model.modalities=null",), L2),
+    "huign_propagated_bpr": (
+        "huign_propagated.yaml",
+        ("model.ranking=bpr", "model.intent_scale=3.0"),
+        L2,
+    ),
+    "lightgcn_softmax": ("lightgcn.yaml", ("model.num_layers=2", SOFTMAX), TEMPERATURES),
+    "huign_propagated": ("huign_propagated.yaml", (), TEMPERATURES),
 }
 
 
+def short(point):
+    key, _, value = point.partition("=")
+    return f"{key.rpartition('.')[2]}={value}" if point else ""
+
+
 def run_of(dataset, model, point, runs):
-    return runs / dataset / f"{model}-{point.rpartition('.')[2]}".rstrip("-")
+    return runs / dataset / f"{model}-{short(point)}".rstrip("-")
 
 
 def options_of(data, dataset, model, point):
@@ -126,7 +138,7 @@ def rows(dataset, runs):
             for metric in METRICS
         )
         yield (
-            f"| {dataset} | {model} | {point.rpartition('.')[2]} | {figures} "
+            f"| {dataset} | {model} | {short(point)} | {figures} "
             f"| {result['validation'][SELECTED_BY]:.4f} | {result['best_epoch']} "
             f"| {result['seconds']:.0f} |",
             shlex.join(["hugraph", "fit", *options_of("DATA", dataset, model, point)]),
