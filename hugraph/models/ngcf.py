@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from hugraph.checks import check_options
 from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
-from hugraph.nn import SymmetricAdjacency, neighbor_sum, unit_rows
-from hugraph.nn.adjacency import Adjacency, degrees
+from hugraph.nn import LightPropagation, unit_rows
+from hugraph.nn.adjacency import Adjacency
 
 
 class NGCF(PairwiseModel):
@@ -47,8 +47,6 @@ class NGCF(PairwiseModel):
         follows the sum, and there are no biases. Node dropout is left out.
     """
 
-    scale: Tensor
-
     def __init__(
         self,
         num_users: int,
@@ -61,14 +59,12 @@ class NGCF(PairwiseModel):
     ) -> None:
         super().__init__(num_users, num_items)
         check_options(NGCF, layers=layers, message_dropout=message_dropout)
-        self.adjacency = SymmetricAdjacency(user_item_adjacency, num_users + num_items)
+        self.propagation = LightPropagation(user_item_adjacency, num_users + num_items)
         self.message_dropout = message_dropout
         self.embeddings = xavier(num_users + num_items, dim)
         sizes = list(pairwise([dim, *layers]))
         self.sum_weights = nn.ParameterList(xavier(*size) for size in sizes)
         self.product_weights = nn.ParameterList(xavier(*size) for size in sizes)
-        degree = degrees(self.adjacency, self.embeddings.detach())
-        self.register_buffer("scale", degree.clamp(min=1).rsqrt(), persistent=False)
 
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
         """Propagates all embeddings, then concatenates the layers of the rows."""
@@ -83,7 +79,7 @@ class NGCF(PairwiseModel):
         layers: list[Tensor] = [self.embeddings]
         for w1, w2 in zip(self.sum_weights, self.product_weights, strict=True):
             own = layers[-1]
-            shared = self.scale * neighbor_sum(self.adjacency, self.scale * own)
+            shared = self.propagation.hop(own)
             refined = F.leaky_relu((shared + own) @ w1 + (shared * own) @ w2, negative_slope=0.2)
             layers.append(F.dropout(refined, self.message_dropout, self.training))
         return layers
