@@ -13,6 +13,7 @@ from hugraph.interfaces import Batch, DotProduct, ModalityFeatures, Stage, Terms
 from hugraph.models.pairwise import take, xavier
 from hugraph.nn import LightPropagation, ModalityContent, batch_l2
 from hugraph.nn.adjacency import Adjacency
+from hugraph.nn.dense import linear
 
 
 class BM3(nn.Module):
@@ -81,8 +82,8 @@ class BM3(nn.Module):
         )
         self.dropout = dropout
         self.embeddings = xavier(num_users + num_items, dim)
-        self.projections = nn.ModuleList(_linear(size, dim) for size in self.content.dims)
-        self.predictor = _linear(dim, dim)
+        self.projections = nn.ModuleList(linear(size, dim) for size in self.content.dims)
+        self.predictor = linear(dim, dim)
 
     def represent(
         self, users: Tensor | None = None, items: Tensor | None = None
@@ -105,8 +106,8 @@ class BM3(nn.Module):
             content = self.projections[m](features)
             predicted = self.predictor(content)
             share = present[m] / present[m].sum().clamp(min=1)
-            to_item.append(share @ _distance(predicted, v_view))
-            within.append(share @ _distance(predicted, self._view(content)))
+            to_item.append((share * _distance(predicted, v_view)).sum())
+            within.append((share * _distance(predicted, self._view(content))).sum())
         there = _distance(self.predictor(u), v_view)
         back = _distance(self.predictor(v), u_view)
         return {
@@ -133,13 +134,6 @@ class BM3(nn.Module):
     def _view(self, rows: Tensor) -> Tensor:
         kept = torch.rand_like(rows) >= self.dropout
         return rows.detach() * kept  # not rescaled: lengths are nothing to a cosine
-
-
-def _linear(rows: int, columns: int) -> nn.Linear:
-    linear = nn.Linear(rows, columns)
-    nn.init.xavier_normal_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear
 
 
 def _distance(predictions: Tensor, views: Tensor) -> Tensor:

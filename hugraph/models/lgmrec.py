@@ -13,7 +13,7 @@ from hugraph.interfaces import Batch, ModalityFeatures, Terms, Triples
 from hugraph.models.members import Members, members
 from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
 from hugraph.nn import LightPropagation, ModalityContent, info_nce, neighbor_sum, unit_rows
-from hugraph.nn.adjacency import Adjacency
+from hugraph.nn.adjacency import Adjacency, full_precision
 
 
 class Sights(NamedTuple):
@@ -180,7 +180,7 @@ class LGMRec(PairwiseModel):
         return Sights(u, global_u), Sights(v, global_v)
 
     def _assigned(self, features: Tensor, modality: int) -> Tensor:
-        logits = features @ self.hyperedges[modality]
+        logits = full_precision(features @ self.hyperedges[modality])
         if not self.training:
             return torch.softmax(logits / self.temperature, dim=1)
         noise = torch.rand_like(logits).logit(eps=1e-6)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hugraph.interfaces import Batch, DotProduct, Stage, Terms, Triples
 from hugraph.nn import BPRLoss, RankingLoss, batch_l2
+from hugraph.nn.adjacency import full_precision
 
 
 class Encoding(NamedTuple):
@@ -50,8 +51,8 @@ class PairwiseModel(nn.Module, ABC):
 
     def ranking_terms(self, batch: Triples, code: Encoding) -> Terms:
         """The terms of a batch whose users, positive and then negative items `code` represents."""
-        pos, neg = code.items.chunk(2)
-        loss = self.ranking(batch, code.users, pos, neg)
+        pos, neg = full_precision(code.items).chunk(2)
+        loss = self.ranking(batch, full_precision(code.users), pos, neg)
         return {self.ranking.name: loss, "l2": self.l2(*code.ego), **code.penalties}
 
     def l2(self, *rows: Tensor) -> Tensor:

@@ -125,6 +125,21 @@ class RecommenderContract:
             for parameter in stage.parameters:
                 assert parameter.grad is not None and parameter.grad.abs().sum() > 0
 
+    def test_terms_in_bfloat16_are_summed_in_float32_and_near_the_exact_ones(self, world):
+        model = self.fresh(world)
+        generator = torch.Generator().manual_seed(5)
+        for stage in model.stages():
+            batch = world.batch(stage.batches, generator)
+            torch.manual_seed(1)
+            exact = stage.terms(batch)
+            torch.manual_seed(1)
+            with torch.autocast("cpu", torch.bfloat16):
+                terms = stage.terms(batch)
+            assert {term.dtype for term in terms.values()} == {torch.float32}
+            assert_close(terms, exact, rtol=0.02, atol=0.01)  # bfloat16 keeps 8 bits
+            sum(terms.values()).backward()
+            assert all(parameter.grad.isfinite().all() for parameter in stage.parameters)
+
     def test_a_step_leaves_the_graphs_as_they_were(self, world):
         before = [graph.edges() for graph in (world.item_adjacency, world.user_item_adjacency)]
         self.trained(world, 1)
