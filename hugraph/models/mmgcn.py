@@ -123,7 +123,7 @@ class MMGCN(PairwiseModel):
         outputs = []
         for m, (*inner, last) in enumerate(self.layers):
             states = self._start(m)
-            means = self._means(states, self.first_to_users[[m]], getattr(self, f"liked_{m}"))
+            means = self._means(states, self.first_to_users[m, None], getattr(self, f"liked_{m}"))
             for layer in inner:
                 states = _both(layer, means, states, everybody)
                 means = self._means(states, self.to_users)
@@ -173,7 +173,7 @@ class MMGCN(PairwiseModel):
             liked = None
             if self._is_constant(m):
                 self.content.replace(m, unit_rows(self.content.of(m)))
-                liked, _ = self._means(self._start(m), self.first_to_users[[m]])
+                liked, _ = self._means(self._start(m), self.first_to_users[m, None])
             self.register_buffer(f"liked_{m}", liked, persistent=False)
 
 
