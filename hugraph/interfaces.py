@@ -6,7 +6,7 @@ Training and evaluation know a model only as a [`Recommender`][hugraph.interface
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -72,6 +72,8 @@ class Stage:
         begin_epoch: Called before the first batch of each epoch, for what is drawn or rebuilt once
             an epoch. Torch's generator is seeded for the epoch by then; what is made must follow
             from it and from the parameters alone, or a resumed run would differ.
+        penalty_weights: What terms other than the loss weigh where the spec gives no weights, after
+            the model's paper or its authors' code; a term that is not listed weighs 1e-4.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Stage:
     parameters: tuple[nn.Parameter, ...]
     scorer: Callable[[], Scorer] | None = None
     begin_epoch: Callable[[], None] | None = None
+    penalty_weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -15,6 +15,7 @@ from hugraph.assembly.sections import SCHEMA, Spec
 from hugraph.assembly.spec import gathered, write_inline
 from hugraph.checks import distinct
 from hugraph.errors import DataError, DivergedError, SpecError, hint
+from hugraph.train.objective import UNSTATED_WEIGHT
 
 FULL = "full"
 
@@ -244,10 +245,17 @@ def _penalties(spec: Spec) -> tuple[str, ...]:
 
 
 def _without_penalty(spec: Spec, name: str) -> list[str]:
-    weights = spec.objective.options["penalties"]
-    if not (weights.get(name) if isinstance(weights, Mapping) else weights):
+    given = spec.objective.options["penalties"]
+    if isinstance(given, Mapping):
+        weights = given
+    else:
+        stated = getattr(call(spec.model.constructor)[0], "penalty_weights", {})
+        weights = {
+            penalty: stated.get(penalty, UNSTATED_WEIGHT) if given is None else given
+            for penalty in ("l2", *_penalties(spec))
+        }
+    if not weights.get(name):
         raise ValueError("its weight is 0")
-    if isinstance(weights, Mapping):
+    if weights is given:
         return [f"objective.penalties.{name}=0"]
-    others = dict.fromkeys(("l2", *_penalties(spec)), weights)  # of one number for all
-    return [f"objective.penalties={write_inline({**others, name: 0})}"]
+    return [f"objective.penalties={write_inline({**weights, name: 0})}"]

@@ -29,6 +29,8 @@ class BM3(nn.Module):
     * `intra_modal`: $\sum_m C(\tilde h_v^m, \dot h_v^m)$;
     * `l2`, of $h_u$ and $h_v$.
 
+    Where the spec gives no weights, both modal terms weigh 2.
+
     The score is $\hat y_{uv} = \tilde h_u^\top \tilde h_v$. The model takes triples, whose
     negatives it ignores. An item that lacks a modality is left out of its means. A cold item is in
     no batch, so that its embedding stays as it was drawn: content shapes the embeddings of warm
@@ -50,7 +52,7 @@ class BM3(nn.Module):
 
     Source:
         [Zhou et al. 2023](https://arxiv.org/abs/2207.05969), section 3. From the authors' code: the
-        weight 2 of both modal terms, for `objective.penalties`. It divides the length of the matrix
+        weight 2 of both modal terms. It divides the length of the matrix
         of all representations by the number of items, next to nothing; `l2` is half the squared
         length per example, so that the same $\lambda$ weighs much more. It also trains the raw
         features, which are fixed here. $C$ counts from 0 instead of -1; biases start at zero
@@ -120,7 +122,9 @@ class BM3(nn.Module):
     def stages(self) -> tuple[Stage, ...]:
         """One stage that trains every parameter on triples."""
         names = ("alignment", "modal_alignment", "intra_modal", "l2")
-        return (Stage("bm3", "triples", self.terms, names, tuple(self.parameters())),)
+        weights = {"modal_alignment": 2.0, "intra_modal": 2.0}
+        parameters = tuple(self.parameters())
+        return (Stage("bm3", "triples", self.terms, names, parameters, penalty_weights=weights),)
 
     def scorer(self) -> DotProduct:
         """Represents everybody once."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Annotated
 
 import torch
@@ -43,7 +44,8 @@ class FREEDOM(PairwiseModel):
 
     Terms beside `bpr`: `content_bpr` is the sum over modalities of the BPR loss of
     $e_u^\top W_m f_v$, over the triples whose items both have the modality; `l2` penalises the own
-    vectors of a batch.
+    vectors of a batch. Where the spec gives no weights, `content_bpr` weighs 1e-3, and `l2`
+    nothing, as in the paper.
 
     A cold item has no user to learn from, but ranks by its neighbours in content. An item that
     lacks a modality has no neighbours in it, and gives its weight to the others; one that lacks all
@@ -76,6 +78,7 @@ class FREEDOM(PairwiseModel):
     """
 
     penalty_names = ("content_bpr",)
+    penalty_weights = MappingProxyType({"content_bpr": 1e-3, "l2": 0.0})
     users: Tensor  # (num_interactions,), of the edges
     items: Tensor
     chances: Tensor  # (num_interactions,), relative

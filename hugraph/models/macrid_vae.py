@@ -53,7 +53,7 @@ class MacridVAE(nn.Module):
     Terms are `reconstruction`, $-\sum_{v \in N_u} \ln p(v \mid u)$, and `kl`,
     $\frac12 \sum_k \sum_d (e^{b_{kd}} - b_{kd} - 1)$, as means over users. What is emitted as `kl`
     rises from nothing to the full value within the first `anneal_steps` steps; its weight in the
-    objective is the $\beta$ that this ends with.
+    objective is the $\beta$ that this ends with: 0.2, where the spec gives none.
 
     Scores are $p(v \mid u)$ with $z_k$ at its mean. A cold item is never part of what is to be
     explained, so it falls behind all others. Users without a history share one ranking.
@@ -147,7 +147,11 @@ class MacridVAE(nn.Module):
     def stages(self) -> tuple[Stage, ...]:
         """One stage that trains every parameter on users."""
         names = ("reconstruction", "kl")
-        return (Stage("likelihood", "users", self.terms, names, tuple(self.parameters())),)
+        parameters = tuple(self.parameters())
+        weights = {"kl": 0.2}
+        return (
+            Stage("likelihood", "users", self.terms, names, parameters, penalty_weights=weights),
+        )
 
     def scorer(self) -> Scorer:
         r"""Scores by $p(v \mid u)$."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Annotated
 
 import torch
@@ -24,8 +25,9 @@ class NGCF(PairwiseModel):
        + (S \odot E^{(l-1)})\, W_2^{(l)}\big) $$
 
     A user or item is $E^{(0)} \| \cdots \| E^{(L)}$, the rows of each layer but the first scaled
-    to length 1. `l2` penalises these vectors of the batch. A cold item has no neighbours, so that
-    $S = 0$: all it has is its own vector, which was only ever trained as a negative.
+    to length 1. `l2` penalises these vectors of the batch; where the spec gives no weights, by
+    1e-5. A cold item has no neighbours, so that $S = 0$: all it has is its own vector, which was
+    only ever trained as a negative.
 
     Args:
         num_users: Number of users.
@@ -46,6 +48,8 @@ class NGCF(PairwiseModel):
         parameters). Unlike that code, the self-connection has the paper's weight 1, one activation
         follows the sum, and there are no biases. Node dropout is left out.
     """
+
+    penalty_weights = MappingProxyType({"l2": 1e-5})
 
     def __init__(
         self,

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,10 +27,12 @@ class PairwiseModel(nn.Module, ABC):
     r"""A model that scores by inner products, $\hat y_{uv} = u^\top v$, and is trained on triples.
 
     A subclass says how users and items are represented. Its terms are that of its ranking loss, BPR
-    unless it says otherwise, `l2`, and whatever penalties it names in `penalty_names`.
+    unless it says otherwise, `l2`, and whatever penalties it names in `penalty_names`. In
+    `penalty_weights` it states what these weigh where the spec does not say, if not 1e-4.
     """
 
     penalty_names: tuple[str, ...] = ()
+    penalty_weights: ClassVar[Mapping[str, float]] = MappingProxyType({})
 
     def __init__(
         self, num_users: int, num_items: int, ranking: Callable[[], RankingLoss] = BPRLoss
@@ -63,7 +66,9 @@ class PairwiseModel(nn.Module, ABC):
         """One stage that trains every parameter on triples."""
         name = self.ranking.name
         names = (name, "l2", *self.penalty_names)
-        return (Stage(name, "triples", self.terms, names, tuple(self.parameters())),)
+        parameters = tuple(self.parameters())
+        weights = self.penalty_weights
+        return (Stage(name, "triples", self.terms, names, parameters, penalty_weights=weights),)
 
     def scorer(self) -> DotProduct:
         """Represents everybody once."""

@@ -9,6 +9,8 @@ from hugraph.checks import check_options
 from hugraph.errors import SpecError, hint
 from hugraph.interfaces import Stage
 
+UNSTATED_WEIGHT = 1e-4  # of a term that neither the spec nor the model gives a weight
+
 
 class Objective:
     r"""What is minimised: $\mathcal{L} = \ell + \sum_p \lambda_p\, p$, Eq. 18 of HUIGN.
@@ -17,7 +19,8 @@ class Objective:
         loss: Name of the term with weight 1; a list, if several stages have different ones. If not
             given, it is the first term that each stage names.
         penalties: Weight $\lambda_p$ of each other term; terms not named have weight 0. A single
-            number is the weight of every other term, as in HUIGN's published code.
+            number is the weight of every other term, as in HUIGN's published code; null stands for
+            the weights that the model states, 1e-4 where it states none.
 
     Raises:
         ValueError: If a weight is negative or not finite.
@@ -30,7 +33,7 @@ class Objective:
         self,
         *,
         loss: str | Sequence[str] | None = None,
-        penalties: Mapping[str, Annotated[float, Ge(0)]] | Annotated[float, Ge(0)] = 1e-4,
+        penalties: Mapping[str, Annotated[float, Ge(0)]] | Annotated[float, Ge(0)] | None = None,
     ) -> None:
         check_options(Objective, loss=loss, penalties=penalties)
         self._losses = (loss,) if isinstance(loss, str) else loss
@@ -44,10 +47,7 @@ class Objective:
         """
         losses = self._losses or [stage.term_names[0] for stage in stages]
         emitted = {name for stage in stages for name in stage.term_names}
-        if isinstance(self._penalties, Mapping):
-            named, other = dict(self._penalties), 0.0
-        else:
-            named, other = {}, float(self._penalties)
+        named = self._penalties if isinstance(self._penalties, Mapping) else {}
 
         problems = [
             SpecError(
@@ -78,6 +78,16 @@ class Objective:
         if problems:
             raise SpecError("the objective does not fit the model", problems=problems)
         return [
-            {name: 1.0 if name in losses else named.get(name, other) for name in stage.term_names}
+            {
+                name: 1.0 if name in losses else self._weight(stage, name)
+                for name in stage.term_names
+            }
             for stage in stages
         ]
+
+    def _weight(self, stage: Stage, penalty: str) -> float:
+        if isinstance(self._penalties, Mapping):
+            return self._penalties.get(penalty, 0.0)
+        if self._penalties is None:
+            return stage.penalty_weights.get(penalty, UNSTATED_WEIGHT)
+        return self._penalties

@@ -55,6 +55,15 @@ def changed(before, after):
                 "objective.penalties.intent_independence": 0,
             },
         ),
+        (
+            "independence",
+            ["objective.penalties=null"],
+            {
+                "objective.penalties.l2": 1e-4,
+                "objective.penalties.assignment_entropy": 1e-4,
+                "objective.penalties.intent_independence": 0,
+            },
+        ),
         ("id", (), {"model.id_dim": 0}),
         ("modality:visual", (), {"model.modalities": ["acoustic", "textual"]}),
         (

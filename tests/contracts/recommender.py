@@ -75,6 +75,7 @@ class RecommenderContract:
     def total(self, stage, batch):
         terms = stage.terms(batch)
         assert set(terms) == set(stage.term_names)
+        assert set(stage.penalty_weights) <= set(stage.term_names[1:])
         weighted = [self.weights.get(name, 0.01) * term for name, term in terms.items()]
         return terms[stage.term_names[0]] + sum(weighted[1:])
 

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from hugraph.graph import user_item_graph
 from hugraph.interfaces import TokenBag, Triples
 from hugraph.models.bm3 import BM3
+from hugraph.train import Objective
 from tests.contracts.recommender import RecommenderContract
 from tests.graphs import float64_by_default
 
@@ -129,6 +130,11 @@ def test_a_view_keeps_the_entries_that_are_not_dropped(monkeypatch):
     kept = torch.tensor([0.0, 1, 1])
     expected = 2 - cosine(h_user[0], h_item[0] * kept) - cosine(h_item[0], h_user[0] * kept)
     assert_close(model.terms(triples([1], [1]))["alignment"], expected)
+
+
+def test_both_modal_terms_weigh_two_where_the_spec_gives_no_weights():
+    (weights,) = Objective().weights(small().stages())
+    assert weights == {"alignment": 1, "modal_alignment": 2, "intra_modal": 2, "l2": 1e-4}
 
 
 def test_negatives_change_nothing():

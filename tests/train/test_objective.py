@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from hugraph.errors import SpecError
@@ -27,6 +29,17 @@ def test_the_loss_of_a_stage_is_its_first_term_if_none_is_named():
 
 def test_a_single_number_weighs_every_term_but_the_loss():
     assert Objective(penalties=0.1).weights([TRAIN]) == [{"bpr": 1.0, "entropy": 0.1, "l2": 0.1}]
+
+
+def test_without_weights_in_the_spec_terms_weigh_what_their_stage_states_or_1e_4():
+    stages = [TRAIN, replace(TRAIN, penalty_weights={"entropy": 2.0})]
+    assert Objective().weights(stages) == [
+        {"bpr": 1.0, "entropy": 1e-4, "l2": 1e-4},
+        {"bpr": 1.0, "entropy": 2.0, "l2": 1e-4},
+    ]
+    for given in ({"l2": 0.5}, 0.1):
+        weights = Objective(penalties=given).weights(stages)
+        assert weights[0] == weights[1]
 
 
 def test_each_stage_gets_its_own_loss():
