@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Predicate
 from torch import Tensor, nn
 
-from hugraph.checks import distinct
+from hugraph.checks import check_options, distinct
 from hugraph.interfaces import ModalityFeatures
 from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
 from hugraph.nn import Edges, ModalityContent, SymmetricAdjacency, unit_rows
@@ -51,8 +51,8 @@ class DisenGCN(PairwiseModel):
         token_dim: Embedding size of a modality given as tokens.
 
     Raises:
-        ValueError: If the adjacency is not symmetric or has other nodes, or a modality does not
-            fit.
+        ValueError: If an option is out of range, the adjacency is not symmetric or has other
+            nodes, or a modality does not fit.
 
     Source:
         [Ma et al. 2019](https://proceedings.mlr.press/v97/ma19a.html), section 3: layer and
@@ -81,6 +81,15 @@ class DisenGCN(PairwiseModel):
         token_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
         super().__init__(num_users, num_items)
+        check_options(
+            DisenGCN,
+            num_channels=num_channels,
+            channel_dim=channel_dim,
+            num_layers=num_layers,
+            num_iterations=num_iterations,
+            temperature=temperature,
+            combine=combine,
+        )
         self.edges = Edges(SymmetricAdjacency(user_item_adjacency, num_users + num_items))
         self.num_iterations = num_iterations
         self.temperature = temperature

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from annotated_types import Ge, MinLen, Predicate
 from torch import Tensor, nn
 
-from hugraph.checks import distinct
+from hugraph.checks import check_options, distinct
 from hugraph.interfaces import ModalityFeatures
 from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
 from hugraph.nn import Edges, ModalityContent, SymmetricAdjacency, unit_rows
@@ -59,8 +59,8 @@ class GRCN(PairwiseModel):
         token_dim: Embedding size of a modality given as tokens.
 
     Raises:
-        ValueError: If the adjacency is not symmetric or has other nodes, or a modality does not
-            fit.
+        ValueError: If an option is out of range, the adjacency is not symmetric or has other
+            nodes, or a modality does not fit.
 
     Source:
         [Wei et al. 2020](https://arxiv.org/abs/2111.02036), section 3, as in the authors' code,
@@ -88,6 +88,7 @@ class GRCN(PairwiseModel):
         token_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
         super().__init__(num_users, num_items)
+        check_options(GRCN, num_routing=num_routing, num_layers=num_layers)
         num_nodes = num_users + num_items
         self.edges = Edges(  # from items to users; reversed, from users to items
             SymmetricAdjacency(user_item_adjacency, num_nodes),

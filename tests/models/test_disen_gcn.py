@@ -154,3 +154,16 @@ def test_content_that_is_not_there_is_refused():
 def test_an_adjacency_of_other_nodes_is_refused():
     with pytest.raises(ValueError, match="has 2 nodes, expected 3"):
         DisenGCN(1, 2, {}, user_item_graph([0], [0], 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"combine": "sum"}, "combine must be 'last' or 'mean', got 'sum'"),
+        ({"temperature": 0.0}, r"temperature must be greater than 0, got 0\.0"),
+        ({"num_iterations": 0}, "num_iterations must be greater than or equal to 1, got 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        small(**options)

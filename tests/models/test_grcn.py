@@ -225,3 +225,9 @@ def test_an_adjacency_of_other_nodes_and_a_model_without_content_are_refused():
         GRCN(NUM_USERS + 1, NUM_ITEMS, {"visual": VISUAL.float()}, graph)
     with pytest.raises(ValueError, match="at least one modality"):
         GRCN(NUM_USERS, NUM_ITEMS, {}, graph)
+
+
+@pytest.mark.parametrize("option", ["num_routing", "num_layers"])
+def test_a_negative_number_of_steps_is_refused(option):
+    with pytest.raises(ValueError, match=f"{option} must be greater than or equal to 0, got -1"):
+        small(**{option: -1})
