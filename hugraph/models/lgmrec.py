@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
 import torch
@@ -46,7 +47,8 @@ class LGMRec(PairwiseModel):
 
     `contrast` is [`info_nce`][hugraph.nn.info_nce] between $G^m$ and $G^{m'}$, summed over pairs of
     modalities, for the users of a batch plus for its positive items; with one modality it is 0.
-    `l2` penalises the batch's rows of the vectors that LightGCN starts from.
+    Where the spec gives no weights, it weighs 0.2. `l2` penalises the batch's rows of the vectors
+    that LightGCN starts from.
 
     A modality that an item lacks counts in no mean, and assigns it to no hyperedge. A cold item has
     no neighbours: what is known of it is what the hyperedges of its content say.
@@ -84,6 +86,7 @@ class LGMRec(PairwiseModel):
     """
 
     penalty_names = ("contrast",)
+    penalty_weights = MappingProxyType({"contrast": 0.2})
 
     def __init__(
         self,
