@@ -1,4 +1,4 @@
-"""The layers of HUIGN, each usable alone with tensors and a graph."""
+"""The layers that the models are made of, each usable alone with tensors and a graph."""
 
 from hugraph.nn.adjacency import (
     SymmetricAdjacency,
