@@ -68,8 +68,8 @@ class SampledSoftmaxLoss:
         ValueError: If an option is out of range.
 
     Source:
-        [Wu et al. 2022](https://arxiv.org/abs/2201.02327), Eq. 6, with cosines, a temperature and
-        negatives drawn uniformly instead of by popularity.
+        [Wu et al. 2022](https://arxiv.org/abs/2201.02327), who study it for recommendation; here
+        with cosines, a temperature, and negatives that are drawn uniformly and shared by a batch.
     """
 
     name = "softmax"
