@@ -3,47 +3,19 @@
 import csv
 import io
 import math
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.text import Text
 
+from hugraph.cli.grids import Cell, Grid, latex, markdown, write_grids
 from hugraph.cli.paths import PathName
-from hugraph.cli.terminal import ascii_only, count, inert, say, write_json, write_line, write_table
+from hugraph.cli.terminal import count, inert, say, write_json, write_line
 from hugraph.errors import RunError, SpecError, hint
 
 if TYPE_CHECKING:
     from hugraph.report.comparison import Comparison, Contender, FinishedRun
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
-
-
-class Cell(NamedTuple):
-    """A cell of a table that has no form yet."""
-
-    text: str
-    deviation: str = ""
-    place: int | None = None  # 1 is the best of the column
-
-
-class Grid(NamedTuple):
-    """A table that has no form yet."""
-
-    caption: str
-    header: list[str]
-    rows: list[list[Cell]]
-    footer: list[Cell] | None = None
 
 
 @click.command(short_help="Put finished runs side by side and test whether they differ.")
@@ -108,7 +80,11 @@ def compare(
     elif form == "csv":
         write_line(_csv(read, shown), end="", wrap=False)
     else:
-        _WRITERS[form or "terminal"](_grids(compared, shown))
+        grids = _grids(compared, shown)
+        if form:
+            write_line({"latex": latex, "markdown": markdown}[form](grids), wrap=False)
+        else:
+            write_grids(grids)
     if compared.others and not compared.pairings:
         say("note: the runs were tested on several splits, so users cannot be paired")
 
@@ -183,93 +159,6 @@ def _pairings(compared: "Comparison", caption: str) -> Grid:
         rows.append([Cell(text) for text in cells])
     header = ["against", "gain", "95% interval", "d", "t-test p", "Wilcoxon p", "W/T/L"]
     return Grid(caption, header, rows)
-
-
-def _write_for_terminal(grids: Iterable[Grid]) -> None:
-    plus_minus = "+-" if ascii_only() else "±"
-    styles = {1: "bold", 2: "underline"}
-    for number, grid in enumerate(grids):
-        if number:
-            write_line()
-        write_line(grid.caption)
-        rows = [
-            [
-                Text(
-                    f"{inert(text)} {plus_minus} {deviation}" if deviation else inert(text),
-                    styles.get(place or 0, ""),
-                )
-                for text, deviation, place in row
-            ]
-            for row in (*grid.rows, *([grid.footer] if grid.footer else []))
-        ]
-        write_table(grid.header, rows, whole=grid.header[1:], parted=True)
-
-
-def _write_markdown(grids: Iterable[Grid]) -> None:
-    plus_minus = "+-" if ascii_only() else "±"
-
-    def text(raw: str) -> str:
-        return re.sub(r"([\\`*_~\[\]<>|])", r"\\\1", inert(raw))
-
-    def cell(one: Cell) -> str:
-        mark = {1: "**", 2: "*"}.get(one.place or 0, "")
-        deviation = f" {plus_minus} {one.deviation}" if one.deviation else ""
-        return f"{mark}{text(one.text)}{deviation}{mark}"
-
-    def line(cells: Iterable[str]) -> str:
-        return f"| {' | '.join(cells)} |"
-
-    tables = [
-        [
-            f"{text(grid.caption)}\n",
-            line(map(text, grid.header)),
-            line(["---", *["--:"] * (len(grid.header) - 1)]),
-            *(line(map(cell, row)) for row in grid.rows),
-            *([line(map(cell, grid.footer))] if grid.footer else []),
-        ]
-        for grid in grids
-    ]
-    write_line("\n\n".join("\n".join(table) for table in tables), wrap=False)
-
-
-def _write_latex(grids: Iterable[Grid]) -> None:
-    def text(raw: str) -> str:
-        escaped = "".join(_LATEX.get(character, character) for character in inert(raw))
-        return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", escaped)  # a minus is no hyphen
-
-    def cell(one: Cell) -> str:
-        deviation = rf" $\pm$ {one.deviation}" if one.deviation else ""
-        mark = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(one.place or 0, "%s")
-        return mark % f"{text(one.text)}{deviation}"
-
-    def line(cells: Iterable[str]) -> str:
-        row = " & ".join(cells)
-        begin = "{}" if row.startswith(("[", "*")) else ""  # not an option of the line before
-        return rf"{begin}{row} \\"
-
-    tables = [
-        [
-            f"% {inert(grid.caption)}",
-            rf"\begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
-            r"\toprule",
-            line(map(text, grid.header)),
-            r"\midrule",
-            *(line(map(cell, row)) for row in grid.rows),
-            *([r"\midrule", line(map(cell, grid.footer))] if grid.footer else []),
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-        for grid in grids
-    ]
-    head = "% \\usepackage{booktabs}\n"
-    write_line(head + "\n\n".join("\n".join(table) for table in tables), wrap=False)
-
-
-_WRITERS: dict[str, Callable[[Iterable[Grid]], None]] = {
-    "terminal": _write_for_terminal,
-    "markdown": _write_markdown,
-    "latex": _write_latex,
-}
 
 
 def _csv(runs: "Sequence[FinishedRun]", shown: Sequence[str]) -> str:
