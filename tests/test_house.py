@@ -25,9 +25,11 @@ FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 HOMES = {
     "click": ("hugraph.cli",),
     "dgl": ("hugraph.dgl_backend",),
+    "matplotlib": ("hugraph.report.figures",),
     "optuna": ("hugraph.assembly.study",),
     "pydantic": ("hugraph.assembly", "hugraph.checks"),
     "rich": ("hugraph.cli", "hugraph.report"),
+    "sklearn": ("hugraph.report.projection",),
     "sqlalchemy": ("hugraph.assembly.study",),
     "tensorboard": ("hugraph.train",),
     "torch.utils.tensorboard": ("hugraph.train",),

@@ -1,0 +1,43 @@
+"""Points of many dimensions in three, for a picture."""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.manifold import TSNE
+
+_FEWEST = 4  # t-SNE has nothing to say of fewer points
+
+
+def tsne(points: NDArray[np.floating], *, seed: int = 0) -> NDArray[np.float32]:
+    """Places points in three dimensions so that near ones stay near, by t-SNE.
+
+    Args:
+        points: `(num_points, dim)`.
+        seed: Of what is random in it.
+
+    Returns:
+        `(num_points, 3)`.
+
+    Raises:
+        ValueError: If there are fewer than 4 points.
+
+    Source:
+        [van der Maaten and Hinton 2008](https://jmlr.org/papers/v9/vandermaaten08a.html), as
+        scikit-learn has it; Figure 4 of HUIGN,
+        [Wei et al. 2021](https://arxiv.org/abs/2110.14925).
+    """
+    if len(points) < _FEWEST:
+        raise ValueError(f"t-SNE needs at least {_FEWEST} points, got {len(points)}")
+    placed = TSNE(
+        n_components=3,
+        perplexity=min(30.0, (len(points) - 1) / 3),
+        init="pca" if min(points.shape) >= 3 else "random",
+        random_state=seed,
+    ).fit_transform(points)
+    return np.asarray(placed, dtype=np.float32)
+
+
+def sample(num_points: int, at_most: int, *, seed: int = 0) -> NDArray[np.int64]:
+    """Indices of all points, or of `at_most` of them drawn without replacement, ascending."""
+    if num_points <= at_most:
+        return np.arange(num_points)
+    return np.sort(np.random.default_rng(seed).choice(num_points, at_most, replace=False))
