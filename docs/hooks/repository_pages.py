@@ -23,8 +23,9 @@ def on_files(files: Files, config: Any) -> None:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str | None:
-    """Adds every file of `examples/` to the page of that name."""
-    return markdown + examples() if page.file.src_uri == "examples.md" else None
+    """Adds every file of `examples/` to the page of that name, and the studies to theirs."""
+    folder = {"examples.md": "examples", "paper.md": "examples/paper"}.get(page.file.src_uri)
+    return markdown + files(ROOT / folder) if folder else None
 
 
 def from_inside(text: str) -> str:
@@ -35,12 +36,10 @@ def from_inside(text: str) -> str:
     return text.replace("](docs/", "](")
 
 
-def examples() -> str:
-    """The examples in full, specs first."""
+def files(folder: Path) -> str:
+    """The files of a folder in full, specs first."""
     parts = []
-    for path in sorted(
-        (ROOT / "examples").glob("*.*"), key=lambda path: (path.suffix != ".yaml", path)
-    ):
+    for path in sorted(folder.glob("*.*"), key=lambda path: (path.suffix != ".yaml", path)):
         language = {".yaml": "yaml", ".py": "python"}[path.suffix]
         parts.append(f"\n\n## {path.name}\n\n```{language}\n{path.read_text().rstrip()}\n```")
     return "".join(parts)

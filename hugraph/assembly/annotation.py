@@ -19,6 +19,7 @@ class Options(NamedTuple):
 
 
 _WORDS: dict[Any, str] = {
+    Any: "value",
     bool: "true or false",
     float: "number",
     int: "integer",

@@ -1,6 +1,6 @@
 """From a spec to a model that trains: data, split, graphs, model, objective and evaluation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -70,7 +70,7 @@ class Experiment:
             DataError: If a graph cannot be built from the data.
         """
         bound = self.spec.model
-        self._require_modalities(bound.options.get("modalities") or ())
+        require_modalities(self.spec, self.dataset)
         arguments = [self._supply(name, bound.name) for name in runtime(bound.constructor)]
         seed_torch(self.spec.seed, "model")
         try:
@@ -155,16 +155,6 @@ class Experiment:
                 fix="choose another scheme or other ratios",
             )
 
-    def _require_modalities(self, names: Sequence[str]) -> None:
-        known = self.dataset.features
-        for name in names:
-            if name not in known:
-                raise SpecError(
-                    f"the dataset has no modality {name!r}{hint(name, known)}",
-                    at="model.modalities",
-                    fix="model.modalities=null takes all that are there",
-                )
-
     def _supply(self, name: str, model: str | None) -> Any:
         supplies: dict[str, Callable[[], Any]] = {
             "num_users": lambda: self.dataset.num_users,
@@ -190,6 +180,18 @@ class Experiment:
 
     def _tokens(self, bag: TokenBag) -> TokenBag:
         return TokenBag(bag.tokens.to(self.device), bag.offsets.to(self.device), bag.num_tokens)
+
+
+def require_modalities(spec: Spec, dataset: Dataset) -> None:
+    """Raises a `SpecError` if the model of `spec` names a modality that `dataset` lacks."""
+    known = dataset.features
+    for name in spec.model.options.get("modalities") or ():
+        if name not in known:
+            raise SpecError(
+                f"the dataset has no modality {name!r}{hint(name, known)}",
+                at="model.modalities",
+                fix="model.modalities=null takes all that are there",
+            )
 
 
 def load_data(spec: Spec) -> Dataset:

@@ -26,7 +26,7 @@ def read_layers(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     seen: list[Path] = []
     file, referrer = Path(path), None
     while True:
-        text = _read(file, referrer)
+        text = read_text(file, referrer)
         if file.resolve() in seen:
             raise SpecError(
                 f"specs extend each other in a circle, back to {file}",
@@ -88,8 +88,11 @@ def merge(base: Node, change: Node, outlives: Mapping[str, frozenset[str]]) -> N
     return replace(base, value=kept)
 
 
-def read_overrides(overrides: Sequence[str]) -> list[Node]:
+def read_overrides(overrides: Sequence[str | Node]) -> list[Node]:
     """Reads overrides such as `train.lr=1e-3`: one mapping for each, to be laid on one another.
+
+    Args:
+        overrides: Texts, or mappings that have been read already.
 
     Raises:
         SpecError: If one has no key, or its value is not strict YAML.
@@ -98,7 +101,7 @@ def read_overrides(overrides: Sequence[str]) -> list[Node]:
     faults: list[SpecError] = []
     for override in overrides:
         try:
-            layers.append(_override(override))
+            layers.append(override if isinstance(override, Node) else _override(override))
         except SpecError as error:
             faults.extend(error.problems or (error,))
     if faults:
@@ -106,29 +109,34 @@ def read_overrides(overrides: Sequence[str]) -> list[Node]:
     return layers
 
 
-def _override(override: str) -> Node:
-    source = f"override {override!r}"
-    path, equals, text = override.partition("=")
-    keys = path.split(".")
-    if not equals or not all(keys):
-        raise SpecError(
-            f"{override!r} is not of the form section.key=value", at=source, fix="try train.lr=1e-3"
-        )
-    node = parse(text, source, inline=True)
-    for key in reversed(keys):
-        node = Node({key: replace(node, key=Place(source))}, Place(source))
+def nested(path: str, node: Node) -> Node:
+    """The mappings within mappings that have `node` at a dotted path."""
+    place = node.key or node.place
+    for key in reversed(path.split(".")):
+        node = Node({key: replace(node, key=place)}, place)
     return node
 
 
-def _read(file: Path, referrer: Place | None) -> str:
+def read_text(file: Path, referrer: Place | None = None, *, kind: str = "spec") -> str:
+    """The text of a spec.
+
+    Args:
+        file: Where it is.
+        referrer: What named it.
+        kind: What messages call it.
+
+    Raises:
+        SpecError: If there is no such file, or it holds no text.
+        ResourceError: If there is no permission to read it.
+    """
     at = str(referrer or file)
     try:
         if not file.exists():
-            raise SpecError(f"spec not found: {file}", at=at, fix=_specs_in(file.parent))
+            raise SpecError(f"{kind} not found: {file}", at=at, fix=_specs_in(file.parent))
         if file.is_dir():
-            raise SpecError(f"spec is a directory: {file}", at=at, fix=_specs_in(file))
+            raise SpecError(f"{kind} is a directory: {file}", at=at, fix=_specs_in(file))
         if not file.is_file():
-            raise SpecError(f"spec is not a regular file: {file}", at=at, fix="save it as a file")
+            raise SpecError(f"{kind} is not a regular file: {file}", at=at, fix="save it as a file")
         with file.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except PermissionError:
@@ -137,12 +145,11 @@ def _read(file: Path, referrer: Place | None) -> str:
         ) from None
     except OSError as error:
         raise SpecError(
-            f"spec cannot be read: {error.strerror}", at=at, fix="check the path"
+            f"{kind} cannot be read: {error.strerror}", at=at, fix="check the path"
         ) from None
     if len(content) > MAX_BYTES:
-        raise SpecError(
-            f"spec is larger than {MAX_BYTES} bytes", at=at, fix="name a YAML spec, not a data file"
-        )
+        what = f"{kind} is larger than {MAX_BYTES} bytes"
+        raise SpecError(what, at=at, fix=f"name a YAML {kind}, not a data file")
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return content.decode(encoding)
@@ -152,8 +159,18 @@ def _read(file: Path, referrer: Place | None) -> str:
         raise SpecError(
             f"not text: byte 0x{content[error.start]:02x} at offset {error.start}",
             at=str(Place(str(file), line, column)),
-            fix="save the spec as UTF-8",
+            fix=f"save the {kind} as UTF-8",
         ) from None
+
+
+def _override(override: str) -> Node:
+    source = f"override {override!r}"
+    path, equals, text = override.partition("=")
+    if not equals or not all(path.split(".")):
+        raise SpecError(
+            f"{override!r} is not of the form section.key=value", at=source, fix="try train.lr=1e-3"
+        )
+    return nested(path, parse(text, source, inline=True))
 
 
 def _specs_in(folder: Path) -> str:

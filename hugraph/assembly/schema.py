@@ -95,15 +95,15 @@ class Schema(Generic[SPEC]):
         """
         return self._resolve(read_layers(path, overrides), str(path))
 
-    def reader(self, path: str | os.PathLike[str]) -> Callable[[Sequence[str]], SPEC]:
+    def reader(self, path: str | os.PathLike[str]) -> Callable[[Sequence[str | Node]], SPEC]:
         """Reads a spec once, to resolve it with overrides of many kinds.
 
         Args:
             path: As for [`resolve`][hugraph.assembly.schema.Schema.resolve].
 
         Returns:
-            What takes overrides and gives the spec that `resolve` would give with them, whatever
-            has become of the files.
+            What takes overrides, as texts or as mappings with the places of their keys, and gives
+            the spec that `resolve` would give with them, whatever has become of the files.
         """
         files = read_layers(path)
         return lambda overrides: self._resolve([*files, read_overrides(overrides)], str(path))

@@ -26,6 +26,7 @@ from hugraph.cli.evaluate import evaluate
 from hugraph.cli.fit import fit
 from hugraph.cli.new import new
 from hugraph.cli.recommend import recommend
+from hugraph.cli.reproduce import reproduce
 from hugraph.cli.runs import runs
 from hugraph.cli.sweep import sweep
 from hugraph.cli.terminal import inert, say, silence
@@ -70,6 +71,7 @@ VERBS = (
     compare,
     sweep,
     ablate,
+    reproduce,
     components,
     data,
     doctor,
