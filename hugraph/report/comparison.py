@@ -178,7 +178,7 @@ def read_run(path: Path, spec: Mapping[str, Any]) -> FinishedRun:
 
     Args:
         path: The run directory.
-        spec: What its `spec.yaml` holds, as [`parse`][hugraph.assembly.spec.parse] and `plain` give
+        spec: What its `spec.yaml` holds, as `hugraph.assembly.spec.parse` and `plain` give
             it.
 
     Raises:
