@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hugraph.assembly.experiment import load_data
-from hugraph.assembly.runs import complete, read_result
+from hugraph.assembly.runs import RESULT, complete, read_result
 from hugraph.assembly.sections import SCHEMA, Spec
 from hugraph.assembly.space import Point, Space
 from hugraph.assembly.spec import gathered
@@ -129,7 +129,7 @@ class Sweep:
         while True:
             with study.claim(self.trials) as claim:
                 if claim is None:
-                    return self._outcome(study)
+                    return self._outcome(study, dataset)
                 self._carry_out(claim, study, dataset)
             if on_trial:
                 trials = _best_first(study.trials())
@@ -171,17 +171,21 @@ class Sweep:
         directory = study.trial_directory(next(earlier, number))
         return ((seed, directory / f"seed-{seed}") for seed in self.seeds)
 
-    def _outcome(self, study: Study) -> Outcome:
+    def _outcome(self, study: Study, dataset: Dataset) -> Outcome:
         trials = _best_first(study.trials())
         if not trials or trials[0].state != "complete":
             return Outcome(trials, None)
         best = trials[0]
         spec = study.directory / _BEST
         atomic.write(spec, SCHEMA.dump(self.spec_at(best.point, self.seeds[0])).encode())
-        runs = tuple(path for _, path in self._runs(best.number, best.point, study))
-        return Outcome(
-            trials, Selected(best, spec, runs, tuple(read_result(RunDir(run)) for run in runs))
+        runs = dict(self._runs(best.number, best.point, study))
+        results = tuple(
+            read_result(RunDir(path))
+            if (path / RESULT).exists()
+            else complete(self.spec_at(best.point, seed), path, dataset)  # it was deleted
+            for seed, path in runs.items()
         )
+        return Outcome(trials, Selected(best, spec, tuple(runs.values()), results))
 
     def _tree(self) -> dict[str, Any]:
         """What makes it this sweep; where the data are does not matter, what they are does."""

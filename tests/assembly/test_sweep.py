@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -58,6 +59,9 @@ def test_the_best_spec_is_written_and_tested(tmp_path):
     assert SCHEMA.resolve(tmp_path / "out" / "best.yaml") == sweep.spec_at(best.point, 3)
     (run,), (result,) = selected.runs, selected.results
     assert json.loads((run / "result.json").read_text()) == result
+    shutil.rmtree(run)
+    (again,) = planned(tmp_path).run(tmp_path / "out").selected.results
+    assert {**again, "seconds": 0} == {**result, "seconds": 0}
 
 
 def test_selection_is_by_validation_where_the_test_says_the_opposite(tmp_path, monkeypatch):
