@@ -1,5 +1,6 @@
 """`hugraph sweep`."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from functools import partial
@@ -20,14 +21,35 @@ if TYPE_CHECKING:
     from hugraph.assembly.sweep import Outcome, Selected, Sweep
 
 
-@click.command(short_help="Fit a spec at many points and select by validation.")
+class _ManyLists(click.Command):
+    """Takes all lists that follow `--grid` or `--range` for it; click takes one of them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeats the option before each further list."""
+        words: list[str] = []
+        option, full = "", False
+        for word in args:
+            if word.startswith("-"):
+                option, equals, _ = word.partition("=")
+                full = bool(equals)
+            elif option in ("--grid", "--range"):
+                if full and re.match(r"[\w.]+=\s*\[", word):
+                    words.append(option)
+                elif full:
+                    option = ""
+                full = True
+            words.append(word)
+        return super().parse_args(ctx, words)
+
+
+@click.command(cls=_ManyLists, short_help="Fit a spec at many points and select by validation.")
 @click.argument("spec", type=PathName())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
     "--grid",
     multiple=True,
     metavar="KEY=[...]",
-    help="Choices for a key, as in 'train.lr=[1e-3,1e-2]'; repeatable.",
+    help="Choices for a key, as in 'train.lr=[1e-3,1e-2]'; more may follow; repeatable.",
 )
 @click.option(
     "--range",
@@ -95,12 +117,12 @@ def sweep(
 ) -> None:
     """Fit SPEC with other values of some keys, select by validation, and test what was selected.
 
-    KEY=VALUE changes the spec for all trials. Each trial is a run directory in DIR/trials. The same
-    command with --out DIR goes on with a sweep that was stopped, in whatever way, and helps with
-    one that is running in another terminal.
+    KEY=VALUE changes the spec for all trials; KEY=[...] behind a grid or range is another of these.
+    Each trial is a run directory in DIR/trials. The same command with --out DIR goes on with a
+    sweep that was stopped, in whatever way, and helps with one that is running elsewhere.
 
     \b
-    hugraph sweep my.yaml --grid 'train.lr=[1e-3,1e-2]' --grid 'model.id_dim=[32,64]'
+    hugraph sweep my.yaml --grid 'train.lr=[1e-3,1e-2]' 'model.id_dim=[32,64]'
     hugraph sweep my.yaml --search tpe --range 'train.lr=[1e-4,1e-1,log]' --trials 30
     """
     from hugraph.assembly.space import Space
@@ -156,17 +178,16 @@ def _show(planned: "Sweep", outcome: "Outcome", directory: Path) -> None:
     names = [one if short.count(one) == 1 else key for key, one in zip(keys, short, strict=True)]
     rows = [
         (
-            "" if trial.value is None else rank,
             trial.number,
             *(_brief(trial.point.get(key, "")) for key in keys),
             trial.state if trial.value is None else _validation(trial),
             sum(fit.epochs for fit in trial.fits) or "",
             f"{sum(fit.seconds for fit in trial.fits):.1f}" if trial.fits else "",
         )
-        for rank, trial in enumerate(outcome.trials, start=1)
+        for trial in outcome.trials
     ]
-    header = ("rank", "trial", *names, f"validation {planned.metric}", "epochs", "seconds")
-    write_table(header, rows)
+    results = (f"validation {planned.metric}", "epochs", "seconds")
+    write_table(("trial", *names, *results), rows, whole=results, parted=True)
     for trial in outcome.trials:
         if trial.reason:
             write_line(f"trial {trial.number} {trial.state}: {trial.reason}")

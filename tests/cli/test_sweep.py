@@ -1,10 +1,12 @@
 import json
+import re
 import signal
 from pathlib import Path
 
 import pytest
 
 from hugraph.assembly.sections import SCHEMA
+from hugraph.errors import RunError
 from tests.assembly.small import MODELS, write_small_spec
 
 QUICK = (*MODELS["bpr_mf"], "train.epochs=1", "evaluate.metrics=[recall]")
@@ -17,16 +19,15 @@ def spec(tmp_path):
 
 
 def test_a_sweep_ends_with_a_table_the_test_of_the_best_and_what_to_try_next(hugraph, spec):
-    grid = (*RATES, "--grid", "model.dim=[8]", "--seeds", "1,2", "--out", "my sweep")
+    grid = (*RATES, "model.dim=[8]", "--seeds", "1,2", "--out", "my sweep")
     code, out, err = hugraph("sweep", spec, *grid, *QUICK)
     assert code == 0, err
     lines = out.splitlines()
-    header = "rank trial lr dim validation recall@10 epochs seconds"
+    header = "trial lr dim validation recall@10 epochs seconds"
     assert lines[0].split() == header.split()
-    assert [line.split()[0] for line in lines[1:3]] == ["1", "2"]
-    assert [line.split()[2] for line in lines[1:3]] == ["0.01", "1e-05"]
-    assert all("±" in line and line.split()[3] == "8" for line in lines[1:3])
-    best = lines[1].split()[1]
+    assert [line.split()[1] for line in lines[1:3]] == ["0.01", "1e-05"]
+    assert all("±" in line and line.split()[2] == "8" for line in lines[1:3])
+    best = lines[1].split()[0]
     assert lines[4] == f"selected by validation: trial {best}, train.lr=0.01, model.dim=8"
     assert lines[5].split()[-2:] == ["selected", "popularity"]
     assert f"  hugraph evaluate 'my sweep/trials/00{best}/seed-1'\n" in out
@@ -39,6 +40,27 @@ def test_a_sweep_ends_with_a_table_the_test_of_the_best_and_what_to_try_next(hug
         ("validate", "my sweep/best.yaml"),
     ):
         assert hugraph(*command).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [
+        (("--grid", "train.lr=[1]", "model.dim=[8]"), {"train.lr", "model.dim"}),
+        (("--grid=train.lr=[1]", "model.dim= [8]", "-q"), {"train.lr", "model.dim"}),
+        (("--grid", "train.lr=[1]", "--grid", "model.dim=[8]"), {"train.lr", "model.dim"}),
+        (("--grid", "train.lr=[1]", "train.epochs=2", "evaluate.k=[3,10]"), {"train.lr"}),
+        (("evaluate.k=[3,10]", "--grid", "train.lr=[1]", "-q", "data.levels=[4,2]"), {"train.lr"}),
+    ],
+)
+def test_every_list_that_follows_a_grid_is_one(hugraph, spec, monkeypatch, words, keys):
+    def stop(sweep, *_):
+        seen.append(set(sweep.space))
+        raise RunError("enough")
+
+    seen = []
+    monkeypatch.setattr("hugraph.assembly.sweep.Sweep.run", stop)
+    hugraph("sweep", spec, *QUICK[:2], *words)
+    assert seen == [keys]
 
 
 def test_json_has_every_trial_and_the_test_of_the_best_alone(hugraph, spec, tmp_path):
@@ -56,6 +78,17 @@ def test_json_has_every_trial_and_the_test_of_the_best_alone(hugraph, spec, tmp_
     result = json.loads((tmp_path / run / "result.json").read_text())
     assert best["test"] == {k: v for k, v in result["test"].items() if k != "users"}
     assert SCHEMA.resolve(best["spec"]).train.lr == best["parameters"]["train.lr"]
+
+
+def test_no_number_of_the_table_is_broken_by_a_narrow_terminal(hugraph, spec, monkeypatch):
+    grid = ("train.batch_size=[64]", "objective.penalties=[1.25e-05]", "model.dim=[8]")
+    command = ("sweep", spec, *RATES, *grid, "--out", "mine", "-q", MODELS["bpr_mf"][0], *QUICK[2:])
+    cells = hugraph(*command).out.partition("\nselected")[0].split()
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    shown = re.sub(r"\x1b\[\d*m", "", hugraph(*command).out).partition("\nselected")[0]
+    assert max(map(len, shown.splitlines())) <= 50
+    assert "1.25e-05" in cells and set(cells) <= set(shown.split())
 
 
 def test_the_trials_of_a_sweep_are_listed_as_runs(hugraph, spec):
