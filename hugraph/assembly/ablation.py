@@ -10,7 +10,7 @@ from typing import Any
 
 from hugraph.assembly.experiment import load_data
 from hugraph.assembly.options import call
-from hugraph.assembly.runs import complete
+from hugraph.assembly.runs import complete, require_home
 from hugraph.assembly.sections import SCHEMA, Spec
 from hugraph.assembly.spec import gathered, write_inline
 from hugraph.checks import distinct
@@ -18,6 +18,7 @@ from hugraph.errors import DataError, DivergedError, SpecError, hint
 from hugraph.train.objective import UNSTATED_WEIGHT
 
 FULL = "full"
+_WITHOUT = "without-"
 
 # Takes a spec and the modalities that it uses; gives the overrides that take a part away, or raises
 # a ValueError that says why there is nothing to take.
@@ -176,12 +177,13 @@ class Ablation:
             directory: Of this ablation.
 
         Raises:
-            RunError: If the directory holds runs of another spec or of other data.
+            RunError: If the directory holds anything else, or runs of another spec or other data.
             BusyError: If another process is at the same run.
             ResourceError: If the system refuses.
         """
+        require_home(directory, "ablation", lambda name: name == FULL or name.startswith(_WITHOUT))
         for variant in self.variants:
-            name = variant.name if variant.name == FULL else f"without-{variant.name}"
+            name = variant.name if variant.name == FULL else f"{_WITHOUT}{variant.name}"
             home = directory / name.replace(":", "-")
             runs = {seed: home / f"seed-{seed}" for seed in variant.specs}
             try:

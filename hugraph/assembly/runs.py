@@ -7,7 +7,7 @@ the data were and what computed), `split.parquet`, `result.json` and `per_user.p
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -200,6 +200,31 @@ def complete(
         experiment = reopen(path, data=spec.data.source.options.get("path"))
         go_on(experiment, run)
         return finish(experiment, experiment.build_model(), run, on_progress)
+
+
+def require_home(directory: Path, what: str, belongs: Callable[[str], bool]) -> None:
+    """Makes sure that a directory is missing, or holds nothing but what belongs there.
+
+    Args:
+        directory: Where many runs are to be.
+        what: What they are together, such as `sweep`.
+        belongs: Whether an entry of that name may be there.
+
+    Raises:
+        RunError: If there is anything else.
+    """
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise RunError(f"{directory.name} is a file", at=str(directory), fix="choose another --out")
+    found = sorted(entry.name for entry in directory.iterdir() if not belongs(entry.name))
+    if found:
+        more = ", …" if len(found) > 3 else ""
+        raise RunError(
+            f"the directory holds something that is no {what} ({', '.join(found[:3])}{more})",
+            at=str(directory),
+            fix="choose another --out",
+        )
 
 
 def read_result(run: RunDir) -> dict[str, Any]:

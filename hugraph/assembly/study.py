@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from hugraph.assembly.runs import differences
+from hugraph.assembly.runs import differences, require_home
 from hugraph.assembly.space import Point, Space
 from hugraph.assembly.spec import write_inline
 from hugraph.errors import BusyError, HugraphError, ResourceError, RunError
@@ -98,7 +98,8 @@ class Study:
     ) -> None:
         self.directory = directory
         self._space, self._search, self._seed = space, search, seed
-        _require_sweep(directory)
+        if not (directory / _DATABASE).exists():
+            require_home(directory, "sweep", (_LOCK, _TRIALS).__contains__)
         atomic.make_directory(directory / _TRIALS)
         path = directory.absolute() / _DATABASE
         connect = lambda: sqlite3.connect(path, timeout=_PATIENCE)
@@ -273,18 +274,3 @@ def _fault(error: Exception, path: Path) -> HugraphError:
     if isinstance(cause, sqlite3.OperationalError):
         return ResourceError(what, at=str(path), fix="free space or mend the permissions")
     return RunError(what, at=str(path), fix="restore the file, or sweep in a new directory")
-
-
-def _require_sweep(directory: Path) -> None:
-    if not directory.exists() or (directory / _DATABASE).exists():
-        return
-    if not directory.is_dir():
-        raise RunError(f"{directory.name} is a file", at=str(directory), fix="choose another --out")
-    found = sorted({entry.name for entry in directory.iterdir()} - {_LOCK, _TRIALS})
-    if found:
-        more = ", …" if len(found) > 3 else ""
-        raise RunError(
-            f"the directory holds something that is no sweep ({', '.join(found[:3])}{more})",
-            at=str(directory),
-            fix="choose another --out",
-        )

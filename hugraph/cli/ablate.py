@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 @click.option(
     "--drop",
     required=True,
+    multiple=True,
     metavar="NAMES",
-    help="What to take away, with commas between: conv,pooling,modality:visual",
+    help="What to take away, with commas between: conv,pooling,modality:visual; repeatable.",
 )
 @click.option(
     "--seeds",
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 def ablate(
     spec: str,
     overrides: tuple[str, ...],
-    drop: str,
+    drop: tuple[str, ...],
     seeds: tuple[int, ...],
     metrics: tuple[str, ...],
     out: str | None,
@@ -88,7 +89,7 @@ def ablate(
     planned = Ablation(
         spec,
         (*data_overrides(data), *overrides),
-        drop=[name.strip() for name in drop.split(",")],
+        drop=[name.strip() for names in drop for name in names.split(",")],
         seeds=seeds,
     )
     watched = planned.spec.train.early_stopping.metric
@@ -97,7 +98,8 @@ def ablate(
     for name in metrics:
         if name not in known:
             raise click.UsageError(f"no metric {name!r} is evaluated{hint(name, known)}")
-    shown = metrics or [one for one in known if one.endswith(f"@{watched.partition('@')[2]}")]
+    alike = [one for one in known if one.endswith(f"@{watched.partition('@')[2]}")]
+    shown = metrics or list(dict.fromkeys([watched, *alike]))
     directory = Path(out) if out else new_directory(f"{Path(spec).stem}-ablation")
 
     def then() -> str:
@@ -119,7 +121,8 @@ def ablate(
         return
     header = ["without", *(cell for name in shown for cell in (f"test {name}", "%"))]
     rows = [_row(one, ended[0], shown, tests.get(one.variant.name)) for one in ended]
-    write_table([*header, f"p of {judged}"], rows, whole=header)
+    header.append(f"p of {judged}")
+    write_table(header, rows, whole=header, parted=True)
     for one in ended:
         if one.failure:
             write_line(f"without {one.variant.name}: {one.failure}")

@@ -15,7 +15,7 @@ def spec(tmp_path):
 
 
 def test_an_ablation_ends_with_a_table_of_differences(hugraph, spec):
-    drop = ("--drop", "pooling, id", "--out", "mine", "train.epochs=1")
+    drop = ("--drop", "pooling", "--drop", " id", "--out", "mine", "train.epochs=1")
     code, out, err = hugraph("ablate", spec, *drop)
     assert code == 0, err
     assert len(err.splitlines()) == 3
@@ -41,6 +41,24 @@ def test_an_ablation_ends_with_a_table_of_differences(hugraph, spec):
     assert float(pooling[5]) == pytest.approx(paired[1]["t_p_holm"], rel=0.05)
 
 
+def test_what_training_stops_by_is_shown_first_and_decides(hugraph, spec):
+    decided = ("train.epochs=1", "train.early_stopping.metric=ndcg@5", "-q")
+    out = hugraph("ablate", spec, "--drop", "id", "--out", "mine", *decided).out
+    header = "without  test ndcg@5  %  test recall@5  %  p of ndcg@5"
+    assert re.split(r"\s{2,}", out.splitlines()[0]) == header.split("  ")
+
+
+def test_nothing_of_the_table_is_cut_off_by_a_narrow_terminal(hugraph, spec, monkeypatch):
+    command = ("ablate", spec, "--drop", "modality:visual", "--out", "mine", "-q")
+    command += ("train.epochs=1", "evaluate.metrics=[recall,ndcg,precision]")
+    cells = hugraph(*command).out.split()
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    shown = re.sub(r"\x1b\[\d*m", "", hugraph(*command).out)
+    assert max(map(len, shown.splitlines())) <= 60
+    assert set(cells) <= set(shown.split())
+
+
 def test_the_help_names_every_part():
     assert all(f"    {name} " in ablate.callback.__doc__ for name in PARTS)
 
@@ -53,6 +71,8 @@ def test_the_help_names_every_part():
         (("--drop", "id", "--metric", "recal@5"), 2, "'recal@5' is evaluated; did you mean"),
         (("--drop", "id", "model.id_dim=0"), 3, "id cannot be taken away"),
         (("--drop", "id", "--data", "nowhere"), 4, "nowhere"),
+        (("--drop", "id", "--out", "."), 5, "is no ablation (small.yaml)"),
+        (("--drop", "id", "--out", "small.yaml"), 5, "small.yaml is a file"),
     ],
 )
 def test_mistakes_end_in_a_message_and_the_right_code(hugraph, spec, args, code, message):
