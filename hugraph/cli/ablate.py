@@ -4,10 +4,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from hugraph.cli.compare import pairing_tree, read_run
 from hugraph.cli.paths import PathName, data_overrides, new_directory
 from hugraph.cli.replicates import read_seeds, spread
 from hugraph.cli.stopping import stoppable
@@ -16,7 +17,7 @@ from hugraph.errors import hint
 
 if TYPE_CHECKING:
     from hugraph.assembly.ablation import Tested
-    from hugraph.report.statistics import PairedTest
+    from hugraph.report.comparison import Pairing
 
 
 @click.command(short_help="Take parts of a model away, one at a time, and test.")
@@ -129,26 +130,19 @@ def ablate(
     write_line(f"runs: {directory}", wrap=False)
 
 
-class _Paired(NamedTuple):
-    """The full spec less a variant, user by user."""
+def _paired(ended: Sequence["Tested"], metric: str) -> dict[str, "Pairing"]:
+    """The full spec against each variant that was tested, by name."""
+    from hugraph.report.comparison import compare
 
-    test: "PairedTest"
-    p: float  # of the t-test, corrected for all variants
-
-
-def _paired(ended: Sequence["Tested"], metric: str) -> dict[str, _Paired]:
-    from hugraph.report.replicates import paired_over_seeds
-    from hugraph.report.statistics import holm
-
-    full, *others = (one for one in ended if one.results)
-    tests = [paired_over_seeds(full.runs, other.runs, metric) for other in others]
-    corrected = holm([test.t_p for test in tests])
-    names = [other.variant.name for other in others]
-    return dict(zip(names, map(_Paired, tests, corrected), strict=True))
+    tested = [one for one in ended if one.results]
+    runs = [read_run(path) for one in tested for path in one.runs]
+    compared = compare(runs, metric=metric, ours=tested[0].runs[0])
+    names = [one.variant.name for one in tested[1:]]
+    return dict(zip(names, compared.pairings, strict=True))
 
 
 def _row(
-    one: "Tested", full: "Tested", metrics: Sequence[str], paired: _Paired | None
+    one: "Tested", full: "Tested", metrics: Sequence[str], paired: "Pairing | None"
 ) -> list[str]:
     cells = [one.variant.name if one is not full else "(nothing)"]
     for name in metrics:
@@ -157,10 +151,10 @@ def _row(
             "failed" if one.failure else spread(one.values(name)),
             "" if change is None or one is full else f"{change:+.1f}",
         ]
-    return [*cells, f"{paired.p:.2g}" if paired else ""]
+    return [*cells, f"{paired.t_p:.2g}" if paired else ""]
 
 
-def _tree(one: "Tested", full: "Tested", paired: _Paired | None) -> dict[str, Any]:
+def _tree(one: "Tested", full: "Tested", paired: "Pairing | None") -> dict[str, Any]:
     names = full.results[0]["popularity"]
     return {
         "without": None if one is full else one.variant.name,
@@ -168,14 +162,6 @@ def _tree(one: "Tested", full: "Tested", paired: _Paired | None) -> dict[str, An
         "runs": list(map(str, one.runs)),
         "test": {name: fmean(one.values(name)) for name in names} if one.results else None,
         "percent": {name: one.difference(full, name) for name in names},
-        "paired": paired
-        and {
-            "difference": paired.test.difference,
-            "t_p": paired.test.t_p,
-            "t_p_holm": paired.p,
-            "wins": paired.test.wins,
-            "ties": paired.test.ties,
-            "losses": paired.test.losses,
-        },
+        "paired": paired and pairing_tree(paired),
         "failure": one.failure,
     }

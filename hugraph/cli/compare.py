@@ -11,11 +11,11 @@ import click
 
 from hugraph.cli.grids import Cell, Grid, latex, markdown, write_grids
 from hugraph.cli.paths import PathName
-from hugraph.cli.terminal import count, inert, say, write_json, write_line
+from hugraph.cli.terminal import count, inert, write_json, write_line
 from hugraph.errors import RunError, SpecError, hint
 
 if TYPE_CHECKING:
-    from hugraph.report.comparison import Comparison, Contender, FinishedRun
+    from hugraph.report.comparison import Comparison, Contender, FinishedRun, Pairing
 
 
 @click.command(short_help="Put finished runs side by side and test whether they differ.")
@@ -48,8 +48,8 @@ def compare(
     all comparisons; and for how many users it wins, ties and loses.
 
     Runs that differ in nothing but their seeds make one row of means and standard deviations; a
-    user's score is then the mean over them. If the seeds draw different splits, users cannot be
-    paired, and nothing is tested.
+    user's score is then the mean over them: over those that test the user, if each seed draws a
+    split of its own. Then all must have the same seeds.
 
     \b
     hugraph compare runs/huign runs/lightgcn runs/bpr_mf --ours runs/huign
@@ -62,7 +62,7 @@ def compare(
 
     from hugraph.report import comparison
 
-    read = [_read(Path(run)) for run in runs]
+    read = [read_run(Path(run)) for run in runs]
     for name in metrics:
         if name not in read[0].metrics:
             raise click.UsageError(f"the runs have no metric {name!r}{hint(name, read[0].metrics)}")
@@ -85,14 +85,13 @@ def compare(
             write_line({"latex": latex, "markdown": markdown}[form](grids), wrap=False)
         else:
             write_grids(grids)
-    if compared.others and not compared.pairings:
-        say("note: the runs were tested on several splits, so users cannot be paired")
 
 
-def _read(path: Path) -> "FinishedRun":
+def read_run(path: Path) -> "FinishedRun":
+    """Reads a finished run and its spec."""
     from hugraph.assembly.runs import SPEC
     from hugraph.assembly.spec import parse
-    from hugraph.report.comparison import read_run
+    from hugraph.report import comparison
     from hugraph.train import RunDir
 
     try:
@@ -100,7 +99,7 @@ def _read(path: Path) -> "FinishedRun":
     except SpecError as error:
         what = f"{SPEC} is damaged"
         raise RunError(what, at=str(path), fix="restore it, or fit again") from error
-    return read_run(path, spec)
+    return comparison.read_run(path, spec)
 
 
 def _grids(compared: "Comparison", shown: Sequence[str]) -> list[Grid]:
@@ -191,22 +190,27 @@ def _tree(compared: "Comparison", shown: Sequence[str]) -> dict[str, Any]:
         ],
         "improvement": {metric: compared.improvement(metric) for metric in shown},
         "tests": [
-            {
-                "against": pairing.against.name,
-                "users": len(compared.ours.runs[0].per_user),
-                "difference": pairing.test.difference,
-                "interval": [_finite(end) for end in pairing.test.interval],
-                "effect_size": _finite(pairing.test.effect_size),
-                "t_p": pairing.test.t_p,
-                "t_p_holm": pairing.t_p,
-                "wilcoxon_p": pairing.test.wilcoxon_p,
-                "wilcoxon_p_holm": pairing.wilcoxon_p,
-                "wins": pairing.test.wins,
-                "ties": pairing.test.ties,
-                "losses": pairing.test.losses,
-            }
+            {"against": pairing.against.name, **pairing_tree(pairing)}
             for pairing in compared.pairings
         ],
+    }
+
+
+def pairing_tree(pairing: "Pairing") -> dict[str, Any]:
+    """Plain values of a paired test."""
+    test = pairing.test
+    return {
+        "users": test.wins + test.ties + test.losses,
+        "difference": test.difference,
+        "interval": [_finite(end) for end in test.interval],
+        "effect_size": _finite(test.effect_size),
+        "t_p": test.t_p,
+        "t_p_holm": pairing.t_p,
+        "wilcoxon_p": test.wilcoxon_p,
+        "wilcoxon_p_holm": pairing.wilcoxon_p,
+        "wins": test.wins,
+        "ties": test.ties,
+        "losses": test.losses,
     }
 
 

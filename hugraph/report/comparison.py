@@ -106,8 +106,18 @@ class Contender:
         return {name: float(np.std(self._values(name), ddof=1)) for name in self.runs[0].metrics}
 
     def scores(self, metric: str) -> NDArray[np.float64]:
-        """`(num_users,)` scores of the users, each the mean over the runs."""
-        return np.mean([run.per_user[metric].to_numpy() for run in self.runs], axis=0)
+        """`(num_users,)` scores in ascending order of the users' ids.
+
+        A user's score is the mean over the runs of one split, then over the splits whose test part
+        has the user: each user counts once, and each split as much as another.
+        """
+        scores = pl.concat(
+            run.per_user.select("user", metric, split=pl.lit(run.summary.split_hash))
+            for run in self.runs
+        )
+        for keys in (["user", "split"], ["user"]):
+            scores = scores.group_by(keys).agg(pl.col(metric).mean())
+        return scores.sort("user")[metric].to_numpy()
 
     def _values(self, metric: str) -> list[float]:
         return [run.metrics[metric] for run in self.runs]
@@ -138,8 +148,7 @@ class Comparison:
         contenders: One for each recipe, in the order of their first runs.
         metric: What they are judged by.
         ours: Whom the others are held against.
-        pairings: `ours` against each other one, by `metric`; empty if the runs have several splits,
-            and so different users to find different items for.
+        pairings: `ours` against each other one, by `metric`.
     """
 
     contenders: tuple[Contender, ...]
@@ -290,8 +299,6 @@ def _contenders(runs: Sequence[FinishedRun]) -> tuple[Contender, ...]:
 
 
 def _pairings(contenders: Sequence[Contender], ours: Contender, metric: str) -> tuple[Pairing, ...]:
-    if len({run.summary.split_hash for one in contenders for run in one.runs}) > 1:
-        return ()
     others = [one for one in contenders if one is not ours]
     scores = ours.scores(metric)
     tests = [paired_test(scores, other.scores(metric)) for other in others]
@@ -331,5 +338,6 @@ def _unlike(one: FinishedRun, other: FinishedRun, name: str, here: Any, there: A
     here, there = (v[:12] if isinstance(v, str) else json.dumps(v) for v in (here, there))
     return RunError(
         f"{one.path} and {other.path} cannot be compared: {name} is {here} and {there}",
-        fix="name runs that share it, or fit one of the two again",
+        fix="name runs that share it, or fit one of the two again"
+        + (", with the same data.split and seed" if name == "split_hash" else ""),
     )

@@ -119,9 +119,7 @@ def test_a_c_locale_gets_ascii(hugraph, seeds, monkeypatch):
     assert "0.5500 +- 0.0707" in hugraph("compare", *seeds).out
 
 
-def test_seeds_that_draw_the_splits_are_shown_and_a_note_says_that_nothing_is_tested(
-    hugraph, tmp_path
-):
+def test_seeds_that_draw_the_splits_are_tested_over_all_users(hugraph, tmp_path):
     for model in ("huign", "pop"):
         for seed in (0, 1):
             scores = [0.1 * (seed + 1)] * (2 + seed)
@@ -131,8 +129,7 @@ def test_seeds_that_draw_the_splits_are_shown_and_a_note_says_that_nothing_is_te
     code, out, err = hugraph("compare", "huign0", "huign1", "pop0", "pop1")
     assert code == 0
     assert out.startswith("shop, tested on 2 to 3 users\n")
-    assert "against" not in out
-    assert err == "note: the runs were tested on several splits, so users cannot be paired\n"
+    assert err == "" and out.endswith("0/3/0\n")
 
 
 def test_latex_takes_booktabs_and_escapes_names(hugraph, tmp_path, seeds):

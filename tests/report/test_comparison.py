@@ -159,18 +159,37 @@ def test_runs_that_were_not_tested_alike_are_refused(run, change, message):
     assert caught.value.exit_code == 5
 
 
-def test_seeds_that_draw_the_splits_are_compared_but_not_tested(run):
-    splits = ["1" * 64, "2" * 64]
+def test_where_seeds_draw_the_splits_a_user_counts_once_with_those_that_test_them(run):
+    def drawn(model, seed, **scores):
+        split, users = str(seed) * 64, list(scores)
+        return run(
+            f"{model}{seed}", [*scores.values()], users=users, seed=seed, split=split, model=model
+        )
+
+    ours = [drawn("huign", 1, u=1.0, v=0.5, w=0.25), drawn("huign", 2, x=0.75, u=0.5)]
+    theirs = [drawn("pop", 1, w=0.5, v=0.25, u=0.0), drawn("pop", 2, u=0.25, x=0.75)]
+    (pairing,) = compare([*theirs, *ours]).pairings
+    expected = paired_test([0.75, 0.5, 0.25, 0.75], [0.125, 0.25, 0.5, 0.75])  # u, v, w, x
+    assert pairing.test == expected
+    assert (pairing.test.wins, pairing.test.ties, pairing.test.losses) == (2, 1, 1)
+    with pytest.raises(
+        RunError, match="pop2 and huign1 cannot be compared: split_hash is 22"
+    ) as caught:
+        compare([*theirs, ours[0]])
+    assert caught.value.fix.endswith("with the same data.split and seed")
+
+
+def test_a_split_counts_once_however_many_runs_were_tested_on_it(run):
+    one, two = "1" * 64, "2" * 64
     runs = [
-        run(f"{model}-{seed}", HIGH[: 2 + seed], model=model, seed=seed, split=splits[seed])
-        for model in ("huign", "pop")
-        for seed in (0, 1)
+        run("a", [0.1, 0.1], seed=1, split=one),
+        run("b", [0.3, 0.5], seed=2, split=one),
+        run("c", [0.6, 0.5], seed=3, split=two),
+        run("d", [0.4, 0.3], model="pop", seed=1, split=one),
+        run("e", [0.4, 0.4], model="pop", seed=3, split=two),
     ]
-    compared = compare(runs)
-    assert [len(one.runs) for one in compared.contenders] == [2, 2]
-    assert compared.pairings == ()
-    with pytest.raises(RunError, match="huign-1 and pop-0 cannot be compared: split_hash is 2222"):
-        compare(runs[:3])
+    ours = compare(runs).contenders[0]
+    assert_allclose(ours.scores("ndcg@10"), [0.4, 0.4])  # of 0.2 and 0.6, 0.3 and 0.5
 
 
 def test_one_run_is_not_counted_twice(run):
