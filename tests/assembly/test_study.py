@@ -66,14 +66,14 @@ def test_a_trial_says_how_it_ended(tmp_path):
 
 
 def test_numbers_are_drawn_within_their_ranges_the_same_whoever_draws_them(tmp_path):
-    whole = end_all(study(tmp_path / "whole", RANGES, "tpe"), 12)
+    whole = end_all(study(tmp_path / "whole", RANGES, "tpe"), 6)
     parts = end_all(study(tmp_path / "parts", RANGES, "tpe"), 3)
-    parts += end_all(study(tmp_path / "parts", RANGES, "tpe"), 12)
+    parts += end_all(study(tmp_path / "parts", RANGES, "tpe"), 6)
     assert parts == whole
     assert all(1 <= int(point["a"]) <= 64 for point in whole)
     assert all(1e-4 <= float(point["b"]) <= 1e-1 for point in whole)
     assert {point["c"] for point in whole} == {"x", "y"}
-    assert len({point["b"] for point in whole}) == 12
+    assert len({point["b"] for point in whole}) == 6
     logs = [math.log10(float(point["b"])) for point in whole]
     assert min(logs) < -3 and max(logs) > -2  # evenly by the logarithm, not by the number
 

@@ -266,7 +266,7 @@ def test_a_killed_sweep_goes_on_within_the_trial_to_the_same_result(tmp_path):
     process = subprocess.Popen([*sweep, "--out", tmp_path / "out", "-q", *overrides])
     second = tmp_path / "out/trials/001/seed-3"
     deadline = time.monotonic() + 100
-    while epochs(second) < 3 and time.monotonic() < deadline:
+    while epochs(second) < 3 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     process.kill()
     process.wait()
@@ -298,14 +298,15 @@ def epochs(run):
 
 
 def test_two_processes_share_the_points_of_one_sweep(tmp_path):
-    grid = ("train.lr=[1, 2, 3, 4]", "data.scaling=[raw, unit]")
+    grid = ("train.lr=[1, 2, 3]", "data.scaling=[raw, unit]")
     sweep = planned(tmp_path, grid, MODELS["popularity"])
     command = [sys.executable, "-m", "hugraph", "sweep", tmp_path / "small.yaml"]
     command += [word for text in grid for word in ("--grid", text)]
     command += ["--out", tmp_path / "out", *MODELS["popularity"]]
     process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 100
-    while not (tmp_path / "out/trials/000").exists() and time.monotonic() < deadline:
+    first = tmp_path / "out/trials/000"
+    while not first.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     ended = []
     sweep.run(tmp_path / "out", lambda trial, trials: ended.append(trial.number))
@@ -313,8 +314,8 @@ def test_two_processes_share_the_points_of_one_sweep(tmp_path):
     assert process.returncode == 0, said
     theirs = [int(line.split()[1]) for line in said.splitlines()]
     assert ended and theirs
-    assert sorted([*ended, *theirs]) == list(range(8))
+    assert sorted([*ended, *theirs]) == list(range(6))
     trials = sweep.run(tmp_path / "out").trials
-    assert len({tuple(trial.point.values()) for trial in trials}) == len(trials) == 8
+    assert len({tuple(trial.point.values()) for trial in trials}) == len(trials) == 6
     assert {trial.state for trial in trials} == {"complete"}
-    assert len(find_runs(tmp_path / "out")) == 8
+    assert len(find_runs(tmp_path / "out")) == 6
