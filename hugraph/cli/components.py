@@ -78,14 +78,15 @@ def show(name: str) -> None:
 def write_kinds(kind: str | None) -> None:
     """Writes a table of the components of one kind, or of all."""
     from hugraph.assembly.catalog import REGISTRIES
-    from hugraph.assembly.options import summary
+    from hugraph.assembly.options import call, summary
 
     if kind is not None and kind not in REGISTRIES:
         raise click.UsageError(f"unknown kind of component {kind!r}{hint(kind, REGISTRIES)}")
-    rows = [
-        (registry.kind, name, summary(registry[name]))
-        for registry in REGISTRIES.values()
-        if kind in (None, registry.kind)
-        for name in registry
-    ]
+    rows = []
+    for registry in REGISTRIES.values():
+        for name in registry if kind in (None, registry.kind) else ():
+            _, bound = call(registry[name])
+            fixed = ", ".join(f"{key}={value}" for key, value in bound.items())
+            what = summary(registry[name])
+            rows.append((registry.kind, name, f"{what} ({fixed})" if fixed else what))
     write_table(("kind", "name", "what it is"), rows)

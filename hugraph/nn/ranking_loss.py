@@ -32,7 +32,9 @@ class RankingLoss(Protocol):
 
 
 class BPRLoss:
-    r"""Compares each liked item with one other: $-\ln\sigma(u^\top v - u^\top v')$.
+    r"""Compares each liked item with one other.
+
+    $$ -\ln\sigma(u^\top v - u^\top v') $$
 
     Source:
         [Rendle et al. 2009](https://arxiv.org/abs/1205.2618); HUIGN Eq. 17.

@@ -23,6 +23,12 @@ def test_the_components_of_one_kind_are_listed(hugraph):
     ]
 
 
+def test_names_of_one_class_are_told_apart_by_what_they_bind(hugraph):
+    out = hugraph("components", "fusion").out.splitlines()
+    assert len({line.split(maxsplit=2)[2] for line in out[1:]}) == 4
+    assert out[2].endswith("takes no part (method=sum)")
+
+
 def test_a_component_is_shown_with_options_documentation_and_source(hugraph):
     out = hugraph("components", "show", "intent_pooling").out
     assert "pooling, hugraph.nn.intent_pooling.IntentPooling" in out
