@@ -28,7 +28,7 @@ class LightGCN(PairwiseModel):
         user_item_adjacency: Symmetric adjacency over users, then items, without self-loops.
         dim: Size of the vectors.
         num_layers: $L$.
-        ranking: The loss of ranking; BPR in the paper.
+        ranking: The loss of ranking, BPR in the paper; with a sampled softmax, scores are cosines.
 
     Raises:
         ValueError: If the adjacency is not symmetric or has other nodes.
