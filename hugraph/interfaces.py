@@ -111,6 +111,35 @@ class Recommender(Protocol):
         ...
 
 
+class IntentColumn(NamedTuple):
+    """The intent that one entry of a user's and of an item's vector stands for."""
+
+    modality: str | None  # None: of all modalities, which the fusion has added up
+    level: int  # from 1, the finest
+    intent: int  # from 0
+
+
+@runtime_checkable
+class IntentModel(Recommender, Protocol):
+    """A `Recommender` whose items are distributions over levels of intents.
+
+    Its scorer is a [`DotProduct`][hugraph.interfaces.DotProduct], so that each entry of the vectors
+    adds a part of the score.
+    """
+
+    def assignments(self) -> Mapping[str, tuple[Tensor, ...]]:
+        """By modality and level, the distribution of each node over the intents above it.
+
+        The first tensor of a modality is `(num_items, K_1)`, the next one `(K_1, K_2)` and so on;
+        rows sum to 1.
+        """
+        ...
+
+    def columns(self) -> tuple[IntentColumn | None, ...]:
+        """What each entry of the scorer's vectors stands for; None for an entry of an ID."""
+        ...
+
+
 class TokenBag(NamedTuple):
     """A modality given as a bag of tokens per item; its embeddings are learned.
 

@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, MinLen, Predicate
 from torch import Tensor, nn
 
 from hugraph.checks import descending, distinct
-from hugraph.interfaces import Component, ModalityFeatures
+from hugraph.interfaces import Component, IntentColumn, ModalityFeatures
 from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
 from hugraph.nn import (
     BPRLoss,
@@ -114,7 +114,7 @@ class HUIGN(PairwiseModel):
         if levels[0] > num_items:
             raise ValueError(f"the finest level has {levels[0]} intents for {num_items} items")
         self.adjacency = SymmetricAdjacency(item_adjacency, num_items)
-        self.num_levels = len(levels)
+        self.levels = tuple(levels)
         self.l2_reduction = l2
         self.aliased_penalties = aliased_penalties
         self.content = ModalityContent(
@@ -152,7 +152,7 @@ class HUIGN(PairwiseModel):
             firsts.append(first)
             entropies.append(entropy)
         pooled: list[Tensor | None] = [None] * len(firsts)
-        if self.num_levels > 1:
+        if len(self.levels) > 1:
             pooled = [*pooled_adjacencies(self.adjacency, firsts)]
         levels = zip(refined, firsts, entropies, pooled, strict=True)
         climbed = [h.climb(*level) for h, level in zip(self.hierarchies, levels, strict=True)]
@@ -182,9 +182,26 @@ class HUIGN(PairwiseModel):
         """The assignments of every modality and level."""
         return {
             f"assignment/{name}/level_{level}": assignment.flatten()
-            for name, modality in self.intents().items()
-            for level, assignment in enumerate(modality.assignments, start=1)
+            for name, assignments in self.assignments().items()
+            for level, assignment in enumerate(assignments, start=1)
         }
+
+    def assignments(self) -> dict[str, tuple[Tensor, ...]]:
+        """By modality and level, the distribution of each node over the intents above it."""
+        return {name: modality.assignments for name, modality in self.intents().items()}
+
+    def columns(self) -> tuple[IntentColumn | None, ...]:
+        """What each entry of the scorer's vectors stands for; None for an entry of an ID."""
+        ids = 0 if self.user_embeddings is None else self.user_embeddings.shape[1]
+        concatenated = self.fusion.output_dim == len(self.content) * self.fusion.dim
+        modalities = self.content.names if concatenated else (None,)
+        intents = (
+            IntentColumn(modality, level, intent)
+            for modality in modalities
+            for level, num_intents in enumerate(self.levels, start=1)
+            for intent in range(num_intents)
+        )
+        return (*[None] * ids, *intents)
 
     def _rows(
         self, intents: Mapping[str, Intents], users: Tensor | None, items: Tensor | None

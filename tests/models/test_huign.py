@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from hugraph.graph import user_item_graph
-from hugraph.interfaces import TokenBag, Triples
+from hugraph.interfaces import IntentModel, TokenBag, Triples
 from hugraph.models.huign import HUIGN
 from hugraph.nn import (
     IntentPooling,
@@ -248,6 +248,28 @@ def test_token_features_are_learned_through_the_same_equations():
     assert_close(model.scorer()(torch.arange(NUM_USERS)), scores)
     got = model.encode().penalties["assignment_entropy"]
     assert_close(torch.autograd.grad(got, tokens)[0], torch.autograd.grad(entropy, tokens)[0])
+
+
+TWO_MODALITIES = {"visual": torch.randn(4, 3).double(), "textual": torch.randn(4, 2).double()}
+
+
+@pytest.mark.parametrize("id_dim", [0, 2])
+@pytest.mark.parametrize("method", ["concat", "sum"])
+def test_its_columns_tell_which_intent_each_entry_of_an_item_is(method, id_dim):
+    fusion = partial(MultiModalFusion, method=method)
+    model = small(TWO_MODALITIES, fusion=fusion, id_dim=id_dim)
+    assert isinstance(model, IntentModel)
+    fine_to_all = {}
+    for name, (first, second) in model.assignments().items():
+        fine_to_all[name, 1], fine_to_all[name, 2] = first, first @ second
+    items = model.scorer().items
+    columns = model.columns()
+    assert columns[:id_dim] == (None,) * id_dim
+    for entries, column in zip(items.T[id_dim:], columns[id_dim:], strict=True):
+        modalities = list(TWO_MODALITIES) if column.modality is None else [column.modality]
+        weights = [fine_to_all[name, column.level][:, column.intent] for name in modalities]
+        assert_close(entries, sum(weights))
+    assert (columns[-1].modality is None) == (method == "sum")
 
 
 def test_a_constant_added_to_all_tastes_of_one_level_changes_no_ranking():
