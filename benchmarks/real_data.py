@@ -42,7 +42,7 @@ SMALL_BATCH = "train.batch_size=256"  # for batches of users or items, of which 
 L2 = tuple(f"objective.penalties.l2={weight}" for weight in ("1e-3", "1e-4", "1e-2"))
 NEIGHBORS = tuple(f"model.num_neighbors={k}" for k in (20, 100, 500))
 SOFTMAX = "model.ranking=sampled_softmax"
-TEMPERATURES = tuple(f"model.ranking.temperature={value}" for value in (0.2, 0.1, 0.4))
+LENGTHS = tuple(f"model.ranking.item_length={power}" for power in (0.0, 0.15, 0.3))
 
 # By name: the spec (None for that of the dataset), further overrides, and the grid.
 MODELS = {
@@ -75,8 +75,8 @@ MODELS = {
         ("model.ranking=bpr", "model.intent_scale=3.0"),
         L2,
     ),
-    "lightgcn_softmax": ("lightgcn.yaml", ("model.num_layers=2", SOFTMAX), TEMPERATURES),
-    "huign_propagated": ("huign_propagated.yaml", (), TEMPERATURES),
+    "lightgcn_softmax": ("lightgcn.yaml", ("model.num_layers=2", SOFTMAX), LENGTHS),
+    "huign_propagated": ("huign_propagated.yaml", (), LENGTHS),
 }
 
 

@@ -73,7 +73,7 @@ class PairwiseModel(nn.Module, ABC):
     def scorer(self) -> DotProduct:
         """Represents everybody once."""
         code = self.encode()
-        return DotProduct(self.ranking.scaled(code.users), self.ranking.scaled(code.items))
+        return DotProduct(*self.ranking.factors(code.users, code.items))
 
     def histograms(self) -> Mapping[str, Tensor]:
         """Nothing, unless a subclass has something to watch."""

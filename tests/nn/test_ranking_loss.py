@@ -15,7 +15,8 @@ ONE = Triples(torch.tensor([0]), torch.tensor([0]), torch.tensor([1]))
 def test_bpr_of_scores_five_and_four_worked_by_hand():
     u, v, other = torch.tensor([[[1.0, 2]], [[3, 1]], [[0, 2]]])
     assert_close(BPRLoss()(ONE, u, v, other).item(), math.log1p(math.exp(-1)))
-    assert_close(BPRLoss().scaled(u), u)
+    users, items = BPRLoss().factors(u, v)
+    assert_close(users @ items.T, torch.tensor([[5.0]]))
 
 
 def test_softmax_of_a_liked_item_ahead_and_one_across_worked_by_hand():
@@ -24,26 +25,49 @@ def test_softmax_of_a_liked_item_ahead_and_one_across_worked_by_hand():
     assert_close(loss.item(), math.log(1 + math.exp(-2)))  # cosines 1 and 0, over 1/2
 
 
-@given(st.integers(0, 10**6), st.integers(1, 6), st.sampled_from([0.1, 1.0]))
-def test_the_softmax_is_that_of_each_example_by_itself(seed, num_negatives, temperature):
+def test_a_longer_item_is_ahead_by_the_power_of_its_length_worked_by_hand():
+    u, v, other = torch.tensor([[[3.0, 0]], [[4, 0]], [[1, 0]]])
+    loss = SampledSoftmaxLoss(temperature=1.0, item_length=0.5)(ONE, u, v, other)
+    assert_close(loss.item(), math.log(1 + math.exp(-1)))  # scores 2 and 1
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 6),
+    st.sampled_from([0.1, 1.0]),
+    st.sampled_from([0.0, 0.3, 1.0]),
+)
+def test_the_softmax_is_that_of_each_example_by_itself(seed, num_negatives, temperature, power):
     torch.manual_seed(seed)
     batch = Triples(*torch.randint(4, (3, 5)))
     u, v, others = torch.randn(3, 5, 3).double()
+
+    def score(user, item):
+        return torch.cosine_similarity(user, item, dim=0) * item.norm() ** power
+
     losses = []
     for i in range(5):
-        cosines = [torch.cosine_similarity(u[i], v[i], dim=0)]
+        scores = [score(u[i], v[i])]
         for j in range(min(num_negatives, 5)):
             if batch.neg_items[j] != batch.pos_items[i]:
-                cosines.append(torch.cosine_similarity(u[i], others[j], dim=0))
-        exponentials = (torch.stack(cosines) / temperature).exp()
+                scores.append(score(u[i], others[j]))
+        exponentials = (torch.stack(scores) / temperature).exp()
         losses.append(-(exponentials[0] / exponentials.sum()).log())
-    ranking = SampledSoftmaxLoss(temperature=temperature, num_negatives=num_negatives)
+    ranking = SampledSoftmaxLoss(
+        temperature=temperature, item_length=power, num_negatives=num_negatives
+    )
     assert_close(ranking(batch, u, v, others), torch.stack(losses).mean())
+    users, items = ranking.factors(u, v)
+    assert_close(users @ items.T, torch.stack([torch.stack([score(a, b) for b in v]) for a in u]))
 
 
-def test_scores_are_the_cosines_that_the_loss_compares():
-    rows = torch.tensor([[3.0, 4], [0, 0]])
-    assert_close(SampledSoftmaxLoss().scaled(rows), torch.tensor([[0.6, 0.8], [0, 0]]))
+def test_representations_of_zeros_score_zero():
+    rows = torch.tensor([[3.0, 4], [0, 0]], requires_grad=True)
+    users, items = SampledSoftmaxLoss(item_length=0.5).factors(rows, rows)
+    scores = users @ items.T
+    assert_close(scores, torch.tensor([[5**0.5, 0], [0, 0]]))
+    (gradient,) = torch.autograd.grad(scores.sum(), rows)
+    assert gradient.isfinite().all()
 
 
 def test_an_option_out_of_range_is_refused():
