@@ -29,7 +29,7 @@ HOMES = {
     "optuna": ("hugraph.assembly.study",),
     "pydantic": ("hugraph.assembly", "hugraph.checks"),
     "rich": ("hugraph.cli", "hugraph.report"),
-    "sklearn": ("hugraph.report.projection",),
+    "sklearn": ("hugraph.report.keywords", "hugraph.report.projection"),
     "sqlalchemy": ("hugraph.assembly.study",),
     "tensorboard": ("hugraph.train",),
     "torch.utils.tensorboard": ("hugraph.train",),
