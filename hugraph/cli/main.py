@@ -24,6 +24,7 @@ from hugraph.cli.data import data
 from hugraph.cli.doctor import doctor
 from hugraph.cli.evaluate import evaluate
 from hugraph.cli.fit import fit
+from hugraph.cli.intents import intents
 from hugraph.cli.new import new
 from hugraph.cli.recommend import recommend
 from hugraph.cli.reproduce import reproduce
@@ -67,6 +68,7 @@ VERBS = (
     fit,
     evaluate,
     recommend,
+    intents,
     runs,
     compare,
     sweep,
