@@ -23,6 +23,7 @@ from hugraph.cli.components import components
 from hugraph.cli.data import data
 from hugraph.cli.doctor import doctor
 from hugraph.cli.evaluate import evaluate
+from hugraph.cli.explain import explain
 from hugraph.cli.fit import fit
 from hugraph.cli.intents import intents
 from hugraph.cli.new import new
@@ -69,6 +70,7 @@ VERBS = (
     evaluate,
     recommend,
     intents,
+    explain,
     runs,
     compare,
     sweep,

@@ -78,7 +78,7 @@ def paired_test(one: ArrayLike, other: ArrayLike, *, seed: int = 0) -> PairedTes
     t = effect_size * math.sqrt(num_users)
     return PairedTest(
         difference=mean,
-        interval=_interval(differences, seed),
+        interval=bootstrap_interval(differences, seed=seed),
         effect_size=effect_size,
         t_p=2 * float(stats.t.sf(abs(t), num_users - 1)) if num_users > 1 else 1.0,
         wilcoxon_p=float(stats.wilcoxon(moved).pvalue) if len(moved) else 1.0,
@@ -110,22 +110,31 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in np.minimum(corrected, 1)]
 
 
-def _effect_size(differences: NDArray[np.float64], mean: float) -> float:
-    if np.ptp(differences):
-        return mean / float(differences.std(ddof=1))
-    return math.copysign(math.inf, mean) if mean else 0.0
+def bootstrap_interval(values: NDArray[np.float64], *, seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of a mean over users, by percentiles of 10,000 resamples of the users.
 
+    Args:
+        values: `(num_users,)`, one or more.
+        seed: Of the resamples.
 
-def _interval(differences: NDArray[np.float64], seed: int) -> tuple[float, float]:
-    if len(differences) == 1:
+    Returns:
+        Its ends; infinite for one user.
+    """
+    if len(values) == 1:
         return -math.inf, math.inf
     low, high = stats.bootstrap(
-        (differences,),
+        (values,),
         np.mean,
         n_resamples=RESAMPLES,
-        batch=max(1, _BATCH // len(differences)),
+        batch=max(1, _BATCH // len(values)),
         confidence_level=CONFIDENCE,
         method="percentile",
         random_state=stream(seed, "bootstrap"),
     ).confidence_interval
     return float(low), float(high)
+
+
+def _effect_size(differences: NDArray[np.float64], mean: float) -> float:
+    if np.ptp(differences):
+        return mean / float(differences.std(ddof=1))
+    return math.copysign(math.inf, mean) if mean else 0.0
