@@ -14,7 +14,7 @@ from hugraph.errors import DataError, RunError
 if TYPE_CHECKING:
     from hugraph.assembly.experiment import Experiment
     from hugraph.data.dataset import Dataset
-    from hugraph.interfaces import IntentColumn
+    from hugraph.interfaces import IntentColumn, IntentModel
     from hugraph.report.explanation import Explainer, Explanation
     from hugraph.report.fidelity import Fidelity, Mean
 
@@ -76,6 +76,7 @@ def explain(
         raise click.UsageError("--item ID needs --user ID.")
 
     from hugraph.assembly import runs
+    from hugraph.interfaces import IntentModel
     from hugraph.report.explanation import Explainer
     from hugraph.train import RunDir
 
@@ -97,7 +98,7 @@ def explain(
             _show_fidelity(found, dataset)
         return
     explanations = [explainer.explain(asked, one) for one in items or explainer.top(asked, k)]
-    names: Names = {}
+    names = _names(model, dataset) if isinstance(model, IntentModel) else {}
     if as_json:
         write_json(_tree(dataset, asked, explanations, names))
         return
@@ -121,6 +122,19 @@ def _historied(experiment: "Experiment", user: str) -> int:
             fix=f"choose a user with a history, for example {some!r}",
         )
     return index
+
+
+def _names(model: "IntentModel", dataset: "Dataset") -> "Names":
+    """What the intents are called after the texts of their items."""
+    try:
+        from hugraph.report.intents import describe_intents, intent_names
+    except ModuleNotFoundError as error:
+        say(
+            f"note: intents go by their numbers, as naming them needs {error.name}, which is not "
+            "installed; pip install 'hugraph[figures]'"
+        )
+        return {}
+    return intent_names(describe_intents(model, dataset))
 
 
 def _lack(name: str, explainer: "Explainer") -> str:

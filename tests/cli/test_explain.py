@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 
 import pytest
 
@@ -57,13 +58,25 @@ def test_a_sentence_and_a_table_say_why(hugraph, fitted):
     assert re.split("  +", table[0]) == (
         ["part", "level", "modality", "your taste", "its share", "adds", "as in your"]
     )
-    assert [re.sub(r"intent \d", "intent", line).split("  ")[0] for line in table[1:]] == [
-        "the average item",
-        *["intent"] * 5,
-        *("13 more intents", "weight on all intents", "ID embeddings", "score"),
-    ]
+    first, *named, others, weight, ids, score = [line.split("  ")[0] for line in table[1:]]
+    assert (first, len(named), others) == ("the average item", 5, "13 more intents")
+    assert (weight, ids, score) == ("weight on all intents", "ID embeddings", "score")
     *parts, score = [float(re.findall(r"[+-]?\d+\.\d{4}\b", line)[0]) for line in table[1:]]
     assert abs(sum(parts) - score) < 5e-4  # of roundings
+
+
+def test_intents_go_by_the_names_of_their_items_or_by_numbers(hugraph, fitted, monkeypatch):
+    ask = ("explain", fitted["huign"], "-u", "u3", "-k", "1")
+    [one] = json.loads(hugraph(*ask, "--json").out)["explanations"]
+    strongest = max(one["intents"], key=lambda intent: abs(intent["effect"]))
+    assert strongest["name"]
+    out = hugraph(*ask).out
+    assert f"\n{strongest['name']} " in out
+    monkeypatch.setitem(sys.modules, "hugraph.report.intents", None)
+    code, out, err = hugraph(*ask)
+    assert code == 0
+    assert "note: intents go by their numbers" in err
+    assert f"\nintent {strongest['intent']} " in out
 
 
 def test_one_item_is_explained_also_if_the_user_has_it(hugraph, fitted):
