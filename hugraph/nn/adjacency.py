@@ -26,8 +26,9 @@ class SymmetricAdjacency(nn.Module):
     r"""A constant adjacency, known to be symmetric, that moves with the model it is part of.
 
     Its products run backward without a reversed graph, and the pooling $S^\top A S$ without any
-    product at all: $\partial S = A S\,(G + G^\top)$ reuses the $AS$ of the forward pass. On a
-    device that DGL does not know, the graph becomes a sparse tensor.
+    product at all: $\partial S = A S\,(G + G^\top)$ reuses the $AS$ of the forward pass. A graph
+    whose edges have weights becomes a sparse tensor, which is quicker then; so does any on a device
+    that DGL does not know.
 
     Args:
         adjacency: A DGL graph or a sparse CSR tensor, as the co-interaction and the user-item graph
@@ -48,7 +49,8 @@ class SymmetricAdjacency(nn.Module):
             raise ValueError(f"the adjacency has {n} nodes, expected {num_nodes}")
         if not isinstance(adjacency, SymmetricAdjacency) and not is_symmetric(matrix):
             raise ValueError("the adjacency must be symmetric")
-        self.matrix: dgl.DGLGraph | Tensor = matrix
+        weighted = not isinstance(matrix, Tensor) and "weight" in matrix.edata
+        self.matrix: dgl.DGLGraph | Tensor = to_sparse_tensor(matrix) if weighted else matrix
 
     @classmethod
     def _trusted(cls, matrix: "dgl.DGLGraph | Tensor") -> "SymmetricAdjacency":
@@ -237,12 +239,12 @@ def _served_by_dgl(device: torch.device) -> bool:
 
 
 def _product(matrix: "dgl.DGLGraph | Tensor", features: Tensor) -> Tensor:
-    if isinstance(matrix, Tensor):
-        return matrix @ features
-    weight = matrix.edata.get("weight")
-    if weight is None:
-        return dgl.ops.copy_u_sum(matrix, features)
-    return dgl.ops.u_mul_e_sum(matrix, features, weight.to(features.dtype).unsqueeze(1))
+    if not isinstance(matrix, Tensor):
+        if "weight" not in matrix.edata:
+            return dgl.ops.copy_u_sum(matrix, features)
+        # DGL 1.1.3 multiplies with weights slowly, and refuses a single column of float32
+        matrix = to_sparse_tensor(matrix)
+    return matrix.to(features.dtype) @ features
 
 
 def full_precision(features: Tensor) -> Tensor:

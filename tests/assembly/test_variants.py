@@ -28,6 +28,7 @@ VARIANTS = [
     ["model.conv.self_loops=keep"],
     ["model.id_dim=0"],
     *([f"graph.min_common_users={threshold}"] for threshold in range(3, 8)),
+    *([f"graph.weight={weight}"] for weight in ("count", "jaccard")),
     ["model.propagation=light"],
     ["model.ranking=sampled_softmax"],
 ]

@@ -2,9 +2,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from torch.testing import assert_close
 
 from hugraph.dgl_backend import dgl
+from hugraph.graph.symmetric import symmetric_graph
 from hugraph.nn import (
     SymmetricAdjacency,
     bipartite_adjacency,
@@ -33,6 +35,13 @@ def refuse_cuda(graph, device):
 
 def plain_forms(dense, weighted):
     return forms(dense, weighted)[:3]
+
+
+def test_a_weighted_graph_multiplies_a_single_column_of_float32():
+    graph = symmetric_graph(csr_array([[0, 0.5], [0.5, 2]]), weighted=True)
+    column = torch.tensor([[1.0], [4.0]])
+    for adjacency in (graph, SymmetricAdjacency(graph)):
+        assert_close(neighbor_sum(adjacency, column), torch.tensor([[2.0], [8.5]]))
 
 
 @st.composite
