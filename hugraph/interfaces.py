@@ -72,8 +72,8 @@ class Stage:
         begin_epoch: Called before the first batch of each epoch, for what is drawn or rebuilt once
             an epoch. Torch's generator is seeded for the epoch by then; what is made must follow
             from it and from the parameters alone, or a resumed run would differ.
-        penalty_weights: What terms other than the loss weigh where the spec gives no weights, after
-            the model's paper or its authors' code; a term that is not listed weighs 1e-4.
+        penalty_weights: What terms other than the loss weigh where the spec gives them no weight,
+            after the model's paper or its authors' code; a term that is not listed weighs 1e-4.
     """
 
     name: str

@@ -15,7 +15,7 @@ from hugraph.assembly.sections import SCHEMA, Spec
 from hugraph.assembly.spec import gathered, write_inline
 from hugraph.checks import distinct
 from hugraph.errors import DataError, DivergedError, SpecError, hint
-from hugraph.train.objective import UNSTATED_WEIGHT
+from hugraph.train.objective import penalty_weight
 
 FULL = "full"
 _WITHOUT = "without-"
@@ -248,16 +248,10 @@ def _penalties(spec: Spec) -> tuple[str, ...]:
 
 def _without_penalty(spec: Spec, name: str) -> list[str]:
     given = spec.objective.options["penalties"]
-    if isinstance(given, Mapping):
-        weights = given
-    else:
-        stated = getattr(call(spec.model.constructor)[0], "penalty_weights", {})
-        weights = {
-            penalty: stated.get(penalty, UNSTATED_WEIGHT) if given is None else given
-            for penalty in ("l2", *_penalties(spec))
-        }
-    if not weights.get(name):
+    stated = getattr(call(spec.model.constructor)[0], "penalty_weights", {})
+    if not penalty_weight(name, given, stated):
         raise ValueError("its weight is 0")
-    if weights is given:
+    if given is None or isinstance(given, Mapping):
         return [f"objective.penalties.{name}=0"]
+    weights = dict.fromkeys(("l2", *_penalties(spec)), given)
     return [f"objective.penalties={write_inline({**weights, name: 0})}"]

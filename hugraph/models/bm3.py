@@ -29,7 +29,7 @@ class BM3(nn.Module):
     * `intra_modal`: $\sum_m C(\tilde h_v^m, \dot h_v^m)$;
     * `l2`, of $h_u$ and $h_v$.
 
-    Where the spec gives no weights, both modal terms weigh 2.
+    Where the spec gives them no weight, both modal terms weigh 2.
 
     The score is $\hat y_{uv} = \tilde h_u^\top \tilde h_v$. The model takes triples, whose
     negatives it ignores. An item that lacks a modality is left out of its means. A cold item is in

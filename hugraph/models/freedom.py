@@ -44,8 +44,8 @@ class FREEDOM(PairwiseModel):
 
     Terms beside `bpr`: `content_bpr` is the sum over modalities of the BPR loss of
     $e_u^\top W_m f_v$, over the triples whose items both have the modality; `l2` penalises the own
-    vectors of a batch. Where the spec gives no weights, `content_bpr` weighs 1e-3, and `l2`
-    nothing, as in the paper.
+    vectors of a batch. Where the spec gives them no weight, `content_bpr` weighs 1e-3, and
+    `l2` nothing, as in the paper.
 
     A cold item has no user to learn from, but ranks by its neighbours in content. An item that
     lacks a modality has no neighbours in it, and gives its weight to the others; one that lacks all

@@ -47,7 +47,7 @@ class LGMRec(PairwiseModel):
 
     `contrast` is [`info_nce`][hugraph.nn.info_nce] between $G^m$ and $G^{m'}$, summed over pairs of
     modalities, for the users of a batch plus for its positive items; with one modality it is 0.
-    Where the spec gives no weights, it weighs 0.2. `l2` penalises the batch's rows of the vectors
+    Where the spec gives it no weight, it is 0.2. `l2` penalises the batch's rows of the vectors
     that LightGCN starts from.
 
     A modality that an item lacks counts in no mean, and assigns it to no hyperedge. A cold item has

@@ -51,8 +51,8 @@ class MGCN(PairwiseModel):
 
     with $\alpha_m = \operatorname{softmax}_m(q^\top \tanh(W_4 \bar E^m + b_4))$. `contrast` is
     [`info_nce`][hugraph.nn.info_nce] between $G$ and $\bar E$ over the users of a batch, plus that
-    over its positive items; `l2` penalises the batch's rows of $E$. Where the spec gives no
-    weights, `contrast` weighs 1e-2.
+    over its positive items; `l2` penalises the batch's rows of $E$. Where the spec gives
+    `contrast` no weight, it is 1e-2.
 
     With one modality $G$ is $\bar E^1$, and attention and preferences learn nothing. A modality
     that an item lacks, or that none of a user's items has, takes no part in $C$ and $G$. A cold

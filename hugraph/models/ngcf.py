@@ -25,7 +25,7 @@ class NGCF(PairwiseModel):
        + (S \odot E^{(l-1)})\, W_2^{(l)}\big) $$
 
     A user or item is $E^{(0)} \| \cdots \| E^{(L)}$, the rows of each layer but the first scaled
-    to length 1. `l2` penalises these vectors of the batch; where the spec gives no weights, by
+    to length 1. `l2` penalises these vectors of the batch; where the spec gives no weight, by
     1e-5. A cold item has no neighbours, so that $S = 0$: all it has is its own vector, which was
     only ever trained as a negative.
 

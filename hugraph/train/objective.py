@@ -18,9 +18,9 @@ class Objective:
     Args:
         loss: Name of the term with weight 1; a list, if several stages have different ones. If not
             given, it is the first term that each stage names.
-        penalties: Weight $\lambda_p$ of each other term; terms not named have weight 0. A single
-            number is the weight of every other term, as in HUIGN's published code; null stands for
-            the weights that the model states, 1e-4 where it states none.
+        penalties: Weight $\lambda_p$ of other terms by name; 0 leaves a term out, and one that is
+            not named weighs what the model states, 1e-4 where it states nothing. A single number is
+            the weight of every other term, as in HUIGN's published code.
 
     Raises:
         ValueError: If a weight is negative or not finite.
@@ -79,15 +79,25 @@ class Objective:
             raise SpecError("the objective does not fit the model", problems=problems)
         return [
             {
-                name: 1.0 if name in losses else self._weight(stage, name)
+                name: 1.0
+                if name in losses
+                else penalty_weight(name, self._penalties, stage.penalty_weights)
                 for name in stage.term_names
             }
             for stage in stages
         ]
 
-    def _weight(self, stage: Stage, penalty: str) -> float:
-        if isinstance(self._penalties, Mapping):
-            return self._penalties.get(penalty, 0.0)
-        if self._penalties is None:
-            return stage.penalty_weights.get(penalty, UNSTATED_WEIGHT)
-        return self._penalties
+
+def penalty_weight(
+    name: str, given: Mapping[str, float] | float | None, stated: Mapping[str, float]
+) -> float:
+    """The weight of a term that is no loss.
+
+    Args:
+        name: The term.
+        given: `penalties` of the objective.
+        stated: `penalty_weights` of the model.
+    """
+    if given is None or isinstance(given, Mapping):
+        return {**stated, **(given or {})}.get(name, UNSTATED_WEIGHT)
+    return given

@@ -294,7 +294,7 @@ def penalties(tmp_path):
     return penalties
 
 
-def test_an_empty_mapping_takes_all_penalties_away(penalties):
+def test_an_empty_mapping_takes_the_weights_of_all_penalties_away(penalties):
     assert "l2" in penalties()
     assert penalties("objective.penalties={}") == {}
     assert penalties(extending="objective: {penalties: {}}") == {}

@@ -15,7 +15,7 @@ VARIANTS = [
     ["model.levels=[48,32,8,4]"],
     ["objective.penalties.assignment_entropy=0"],
     ["objective.penalties.intent_independence=0"],
-    ["objective.penalties={}", "objective.penalties.l2=1e-3"],
+    ["objective.penalties={assignment_entropy: 0, intent_independence: 0}"],
     ["model.modalities=[visual]"],
     ["model.modalities=[acoustic]"],
     ["model.modalities=[textual]"],

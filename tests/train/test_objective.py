@@ -15,31 +15,39 @@ TRAIN = stage("train", "bpr", "entropy", "l2")
 
 
 def test_the_loss_weighs_one_and_penalties_what_the_spec_says():
-    objective = Objective(loss="bpr", penalties={"l2": 0.5})
+    objective = Objective(loss="bpr", penalties={"l2": 0.5, "entropy": 0})
     assert objective.weights([TRAIN]) == [{"bpr": 1.0, "entropy": 0.0, "l2": 0.5}]
+
+
+def test_a_penalty_that_the_spec_does_not_name_weighs_what_the_stage_states_or_1e_4():
+    stages = [TRAIN, replace(TRAIN, penalty_weights={"entropy": 2.0, "l2": 3.0})]
+    for penalties in ({"l2": 0.5}, {"l2": 0.0}):
+        plain, stated = Objective(penalties=penalties).weights(stages)
+        assert plain == {"bpr": 1.0, "entropy": 1e-4, **penalties}
+        assert stated == {"bpr": 1.0, "entropy": 2.0, **penalties}
 
 
 def test_the_loss_of_a_stage_is_its_first_term_if_none_is_named():
     stages = [TRAIN, stage("regress", "squared_error", "l2")]
     assert Objective(penalties={"l2": 2.0}).weights(stages) == [
-        {"bpr": 1.0, "entropy": 0.0, "l2": 2.0},
+        {"bpr": 1.0, "entropy": 1e-4, "l2": 2.0},
         {"squared_error": 1.0, "l2": 2.0},
     ]
 
 
 def test_a_single_number_weighs_every_term_but_the_loss():
-    assert Objective(penalties=0.1).weights([TRAIN]) == [{"bpr": 1.0, "entropy": 0.1, "l2": 0.1}]
-
-
-def test_without_weights_in_the_spec_terms_weigh_what_their_stage_states_or_1e_4():
     stages = [TRAIN, replace(TRAIN, penalty_weights={"entropy": 2.0})]
-    assert Objective().weights(stages) == [
-        {"bpr": 1.0, "entropy": 1e-4, "l2": 1e-4},
-        {"bpr": 1.0, "entropy": 2.0, "l2": 1e-4},
-    ]
-    for given in ({"l2": 0.5}, 0.1):
-        weights = Objective(penalties=given).weights(stages)
-        assert weights[0] == weights[1]
+    for weights in Objective(penalties=0.1).weights(stages):
+        assert weights == {"bpr": 1.0, "entropy": 0.1, "l2": 0.1}
+
+
+def test_a_spec_without_penalties_leaves_all_of_them_to_the_stage():
+    stages = [TRAIN, replace(TRAIN, penalty_weights={"entropy": 2.0})]
+    for nothing in (None, {}):
+        assert Objective(penalties=nothing).weights(stages) == [
+            {"bpr": 1.0, "entropy": 1e-4, "l2": 1e-4},
+            {"bpr": 1.0, "entropy": 2.0, "l2": 1e-4},
+        ]
 
 
 def test_each_stage_gets_its_own_loss():
