@@ -20,6 +20,7 @@ from hugraph.nn import (
     ModalityContent,
     MultiModalFusion,
     RankingLoss,
+    SplitConv,
     SymmetricAdjacency,
     neighbor_sum,
     pooled_adjacencies,
@@ -40,10 +41,10 @@ class HUIGN(PairwiseModel):
     Penalties: `assignment_entropy` (Eq. 9), `intent_independence` (Eq. 10), both summed over levels
     and modalities, and `l2` of the batch's ID and taste rows.
 
-    The mathematics is exact but ordered for speed. What an `IntraLevelConv` propagates over fixed
-    features is constant and computed once, here. The pooled adjacencies of all modalities take one
-    sparse product in the forward pass and none in the backward pass. Only a batch's own items are
-    assembled over all levels.
+    The mathematics is exact but ordered for speed. What a [`SplitConv`][hugraph.nn.SplitConv]
+    propagates over fixed features is constant and computed once, here. The pooled adjacencies of
+    all modalities take one sparse product in the forward pass and none in the backward pass. Only a
+    batch's own items are assembled over all levels.
 
     Args:
         num_users: Number of users.
@@ -250,15 +251,15 @@ class HUIGN(PairwiseModel):
             return conv(features, self.adjacency)
         if not self.content.is_fixed(modality):
             features = self._propagate(modality, features)
-        return cast(IntraLevelConv, conv).transform(features)
+        return cast(SplitConv, conv).transform(features)
 
     def _splits(self, modality: int) -> bool:
         """Whether propagation is apart from what is learned; any other `Conv` only runs whole."""
         conv = self.hierarchies[modality].convs[0]
-        return isinstance(conv, IntraLevelConv) and type(conv).forward is IntraLevelConv.forward
+        return isinstance(conv, SplitConv) and type(conv).forward is SplitConv.forward
 
     def _propagate(self, modality: int, features: Tensor) -> Tensor:
         present = self.content.present[:, modality]
-        conv = cast(IntraLevelConv, self.hierarchies[modality].convs[0])
+        conv = cast(SplitConv, self.hierarchies[modality].convs[0])
         complete = self.content.complete[modality]
         return conv.propagate(features, self.adjacency, None if complete else present)

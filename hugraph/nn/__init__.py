@@ -29,6 +29,7 @@ from hugraph.nn.neighbor_graph import NeighborGraph
 from hugraph.nn.neighbors import Neighbors, nearest_neighbors, normalized_weights
 from hugraph.nn.ranking_loss import BPRLoss, RankingLoss, SampledSoftmaxLoss
 from hugraph.nn.sage_conv import SAGEConv
+from hugraph.nn.split_conv import SplitConv
 from hugraph.nn.token_embedding import TokenEmbedding
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "RankingLoss",
     "SAGEConv",
     "SampledSoftmaxLoss",
+    "SplitConv",
     "SymmetricAdjacency",
     "TokenEmbedding",
     "adjacency_on",

@@ -38,7 +38,9 @@ class Conv(Protocol):
         """Refines `features` `(n, dim)` over `adjacency`; returns `(n, dim)`.
 
         [`neighbor_sum`][hugraph.nn.neighbor_sum] multiplies with whatever holds the adjacency: on
-        the level of items a `SymmetricAdjacency` or a graph, above it a dense tensor.
+        the level of items a `SymmetricAdjacency` or a graph, above it a dense tensor. What a
+        [`SplitConv`][hugraph.nn.SplitConv] propagates there over fixed features, HUIGN computes
+        once.
         """
         ...
 

@@ -10,19 +10,19 @@ from torch import Tensor, nn
 
 from hugraph.checks import check_options
 from hugraph.nn.adjacency import Adjacency, diagonal, neighbor_sum, num_nodes
+from hugraph.nn.split_conv import SplitConv
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "leaky_relu": F.leaky_relu}
 
 
-class IntraLevelConv(nn.Module):
+class IntraLevelConv(SplitConv):
     r"""Aggregates each node's co-interacted neighbours, by default as their plain mean.
 
     $$ Z = D^{-1} A X, \qquad D_{ii} = \sum\nolimits_j A_{ij} $$
 
     With the options of the authors' code it becomes
     $Z = \phi\big((D^{-1}A)^{h}\, X\, W^{h}\big)$ for $h$ hops; with $D^{-1/2}(A+I)D^{-1/2}$, a
-    weight and ReLU, as the component `gcn`, the layer of a GCN. Propagation and transformation are
-    two methods, because for constant features the first is constant and needs computing once.
+    weight and ReLU, as the component `gcn`, the layer of a GCN.
 
     Args:
         dim: Size $d$ of the node features, before and after.
@@ -79,12 +79,6 @@ class IntraLevelConv(nn.Module):
         self.weight: nn.Parameter | None = None
         if weight:
             self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(dim, dim)))
-
-    def forward(
-        self, features: Tensor, adjacency: Adjacency, present: Tensor | None = None
-    ) -> Tensor:
-        """Propagates, then transforms; arguments as in `propagate`, returns `(n, dim)`."""
-        return self.transform(self.propagate(features, adjacency, present))
 
     def propagate(
         self, features: Tensor, adjacency: Adjacency, present: Tensor | None = None

@@ -18,6 +18,7 @@ from hugraph.nn import (
     IntraLevelConv,
     LightPropagation,
     MultiModalFusion,
+    SAGEConv,
     SampledSoftmaxLoss,
     to_sparse_tensor,
 )
@@ -318,6 +319,36 @@ def test_an_aggregation_of_somebody_else_runs_whole():
     assert_close(model._refined(0), 2 * visual)
     model.terms(Triples(*torch.tensor([[0], [1], [2]])))["bpr"].backward()
     assert model.hierarchies[0].convs[0].scale.grad.abs().sum() > 0
+
+
+class WholeMean(IntraLevelConv):
+    def forward(self, features, adjacency, present=None):
+        return super().forward(features, adjacency, present)
+
+
+class WholeSAGE(SAGEConv):
+    def forward(self, features, adjacency, present=None):
+        return super().forward(features, adjacency, present)
+
+
+@pytest.mark.parametrize(("conv", "whole"), [(IntraLevelConv, WholeMean), (SAGEConv, WholeSAGE)])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_split_aggregation_equals_the_whole_and_propagates_fixed_features_once(
+    conv, whole, fixed
+):
+    bag = TokenBag(torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 3, 4]), 3)
+    features = {"visual": torch.randn(4, 3).double()} if fixed else {"textual": bag}
+    split, whole = (small(features, conv=one, token_dim=2) for one in (conv, whole))
+    if fixed:
+        split.hierarchies[0].convs[0].propagate = None
+    batch = Triples(*torch.tensor([[0, 1], [1, 2], [2, 0]]))
+    got, expected = split.terms(batch), whole.terms(batch)
+    assert_close(got, expected)
+    gradients = (
+        torch.autograd.grad(sum(terms.values()), list(model.parameters()))
+        for model, terms in ((split, got), (whole, expected))
+    )
+    assert_close(*gradients)
 
 
 def test_an_override_of_forward_is_called_on_every_level():

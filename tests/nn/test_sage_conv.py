@@ -32,6 +32,13 @@ def test_every_form_of_an_adjacency_equals_the_layer_node_by_node(data, activati
         assert_close(conv(features, adjacency), torch.stack(expected))
 
 
+def test_a_neighbour_without_the_modality_is_left_out_of_the_mean():
+    star = graph_of(torch.tensor([[0, 1, 1], [1, 0, 0], [1, 0, 0]]))
+    features, present = torch.tensor([[1.0], [0], [4]]), torch.tensor([True, False, True])
+    both = SAGEConv(1).propagate(features, star, present)
+    assert_close(both.tolist(), [[1.0, 4.0], [0.0, 1.0], [4.0, 1.0]])
+
+
 def test_an_unknown_activation_is_refused():
     with pytest.raises(ValueError, match="activation must be 'none' or 'relu', got 'tanh'"):
         SAGEConv(2, activation="tanh")
