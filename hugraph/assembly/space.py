@@ -27,6 +27,11 @@ class Range:
     high: int | float
     log: bool = False
 
+    @property
+    def integers(self) -> bool:
+        """Whether there are only integers between the ends."""
+        return isinstance(self.low, int)
+
 
 @dataclass(frozen=True)
 class Space:
@@ -81,6 +86,14 @@ class Space:
     def __len__(self) -> int:
         """The number of combinations of choices."""
         return prod(len(values) for values in self.choices.values())
+
+    @property
+    def size(self) -> int | None:
+        """The number of points; None with a range of real numbers, which has no end of them."""
+        ranges = self.ranges.values()
+        if not all(between.integers for between in ranges):
+            return None
+        return len(self) * prod(int(between.high - between.low) + 1 for between in ranges)
 
     def points(self) -> Iterator[Point]:
         """Every combination of choices."""

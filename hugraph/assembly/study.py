@@ -8,11 +8,18 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -84,7 +91,8 @@ class Study:
     Args:
         directory: Made if it is missing.
         space: What is varied.
-        search: How points are chosen: every combination, or by a tree-structured Parzen estimator.
+        search: How points are chosen: every combination, or by a tree-structured Parzen estimator;
+            either way no point twice.
         seed: Of that choice.
         warm_up: Epochs in which no trial is pruned.
 
@@ -140,8 +148,8 @@ class Study:
         A trial that is not ended inside is left for the next to go on with.
 
         Args:
-            most: How many trials there may be; None is given if there are as many, and all of them
-                have ended or are worked on.
+            most: How many trials there may be, at most as many as there are points; None is given
+                if there are as many, and all of them have ended or are worked on.
         """
         with ExitStack() as held:
             with locked(self.directory / _LOCK, wait=True), self._explained():
@@ -215,7 +223,7 @@ class Study:
         if self._search == "grid":
             return _Grid(self._space.choices, seed=self._seed)
         seed = int(stream(self._seed, "sweep", number).integers(2**32))
-        return optuna.samplers.TPESampler(seed=seed)
+        return _Unseen(_distributions(self._space), seed)
 
     def _point(self, handle: optuna.Trial) -> Point:
         point = {
@@ -223,8 +231,7 @@ class Study:
             for key, texts in self._space.choices.items()
         }
         for key, between in self._space.ranges.items():
-            integers = isinstance(between.low, int)
-            suggest: Any = handle.suggest_int if integers else handle.suggest_float
+            suggest: Any = handle.suggest_int if between.integers else handle.suggest_float
             number = suggest(key, between.low, between.high, log=between.log)
             point[key] = write_inline(number)
         return point
@@ -265,6 +272,54 @@ def _silence() -> Iterator[None]:
 class _Grid(optuna.samplers.GridSampler):
     def after_trial(self, *_: Any) -> None:
         """Does not stop the study: there is no `optimize` that would stop."""
+
+
+class _Unseen(optuna.samplers.TPESampler):
+    """A tree-structured Parzen estimator; where it would repeat a point, the search goes on beside.
+
+    Args:
+        distributions: The keys that have more than one value.
+        seed: Of every draw.
+    """
+
+    def __init__(self, distributions: dict[str, BaseDistribution], seed: int) -> None:
+        super().__init__(seed=seed)
+        self._distributions = distributions
+        self._random = optuna.samplers.RandomSampler(seed=seed)
+
+    def infer_relative_search_space(self, *_: Any) -> dict[str, BaseDistribution]:
+        """A point is drawn as a whole."""
+        return self._distributions
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Redraws key after key of a known point until it is none."""
+        if trial.params:  # it was drawn by a process that has died
+            return {}
+        draw = lambda key: self._random.sample_independent(study, trial, key, search_space[key])
+        others = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
+        known = [{key: one.params.get(key) for key in search_space} for one in others]
+        point = super().sample_relative(study, trial, search_space) or {
+            key: draw(key) for key in search_space
+        }
+        for key in cycle(search_space):
+            if point not in known:
+                break
+            point[key] = draw(key)
+        return point
+
+
+def _distributions(space: Space) -> dict[str, BaseDistribution]:
+    found: dict[str, BaseDistribution] = {
+        key: CategoricalDistribution(texts)
+        for key, texts in space.choices.items()
+        if len(texts) > 1
+    }
+    for key, between in space.ranges.items():
+        numbers: Any = IntDistribution if between.integers else FloatDistribution
+        found[key] = numbers(between.low, between.high, log=between.log)
+    return found
 
 
 def _fault(error: Exception, path: Path) -> HugraphError:

@@ -57,6 +57,7 @@ class Sweep:
         overrides: Changes of it that hold for every trial.
         space: What is varied.
         search: `grid` fits every combination, in random order; `tpe` looks near what was good.
+            Neither fits a point twice.
         trials: How many to fit at most; by default every combination, or 50 with `tpe`.
         seeds: What `seed` of the spec is in turn, for each trial; by default what it is.
         prune: Whether to give up a trial whose first seed, at an epoch not before
@@ -84,9 +85,8 @@ class Sweep:
         self.spec = self._resolve(self._overrides)
         self.space = space
         self.search = search
-        self.trials = (
-            min(trials or len(space), len(space)) if search == "grid" else trials or _TRIALS
-        )
+        wanted = trials or (len(space) if search == "grid" else _TRIALS)
+        self.trials = min(wanted, space.size or wanted)
         self.seeds = tuple(seeds) or (self.spec.seed,)
         self.prune = prune
         if faults := {fault.what: fault for fault in self._faults()}:
@@ -145,7 +145,7 @@ class Sweep:
                     raise _HopelessError(f"epoch {event.epoch}, {self.metric} {value:.4f}")
 
         try:
-            for seed, path in self._runs(claim.number, claim.point, study):
+            for seed, path in self._runs(claim.number, study).items():
                 watch = give_up if self.prune and not fits else None
                 result = complete(self.spec_at(claim.point, seed), path, dataset, watch)
                 value = result["validation"][self.metric]
@@ -161,15 +161,10 @@ class Sweep:
         else:
             study.complete(claim, fits)
 
-    def _runs(self, number: int, point: Point, study: Study) -> Iterator[tuple[int, Path]]:
-        """By seed, the runs of a trial: those of an earlier one at the same point, or its own."""
-        earlier = (
-            one.number
-            for one in study.trials()[:number]
-            if one.state == "complete" and one.point == point
-        )
-        directory = study.trial_directory(next(earlier, number))
-        return ((seed, directory / f"seed-{seed}") for seed in self.seeds)
+    def _runs(self, number: int, study: Study) -> dict[int, Path]:
+        """The runs of a trial, by seed."""
+        directory = study.trial_directory(number)
+        return {seed: directory / f"seed-{seed}" for seed in self.seeds}
 
     def _outcome(self, study: Study, dataset: Dataset) -> Outcome:
         trials = _best_first(study.trials())
@@ -178,7 +173,7 @@ class Sweep:
         best = trials[0]
         spec = study.directory / _BEST
         atomic.write(spec, SCHEMA.dump(self.spec_at(best.point, self.seeds[0])).encode())
-        runs = dict(self._runs(best.number, best.point, study))
+        runs = self._runs(best.number, study)
         results = tuple(
             read_result(RunDir(path))
             if (path / RESULT).exists()

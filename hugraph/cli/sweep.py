@@ -64,13 +64,13 @@ class _ManyLists(click.Command):
     type=click.Choice(["grid", "tpe"]),
     default="grid",
     show_default=True,
-    help="Try every combination, or look near what was good.",
+    help="Try every combination, or look near what was good; no point is tried twice.",
 )
 @click.option(
     "--trials",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Most trials; every combination, or 50 with tpe, if left out.",
+    help="Most trials, if there are as many points; all of a grid, or 50 with tpe, if left out.",
 )
 @click.option(
     "--seeds",

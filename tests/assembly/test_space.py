@@ -34,6 +34,12 @@ def test_the_points_of_a_grid_are_all_combinations():
     ]
 
 
+def test_points_are_counted_where_they_can_be():
+    assert Space.parse(["a=[1, 2]", "b=[x, y, z]"]).size == 6
+    assert Space.parse(["a=[1, 2]"], ["b=[3, 6]", "c=[1, 2, log]"]).size == 16
+    assert Space.parse(["a=[1, 2]"], ["b=[3, 6.0]", "c=[1, 2]"]).size is None
+
+
 def test_a_star_changes_one_key_at_a_time_and_has_both_ends_of_a_range():
     space = Space.parse(["a=[1, 2, 3]"], ["b=[0.5, 1.5]"])
     assert list(space.star()) == [

@@ -32,6 +32,32 @@ def test_a_grid_is_every_combination_once(tmp_path):
     assert end_all(study(tmp_path / "s"), 6) == []
 
 
+@pytest.mark.parametrize(
+    ("space", "most"),
+    [
+        (Space.parse(["a=[1, 2, 3, 4]", "b=[x, y, z, w]", "c=[true]"]), 16),
+        (Space.parse(["a=[x, y]"], ["b=[1, 6]"]), 12),
+        (Space.parse(["a=[x]"]), 1),
+    ],
+)
+def test_a_search_tries_no_point_twice_until_all_are_known(tmp_path, space, most):
+    points = end_all(study(tmp_path / "s", space, "tpe"), most)
+    assert len({tuple(point.values()) for point in points}) == space.size == most
+
+
+def test_a_search_tries_no_point_that_is_worked_on_or_was_given_up(tmp_path):
+    space = Space.parse(["a=[1, 2, 3]"])
+    one, other = (study(tmp_path / "s", space, "tpe") for _ in range(2))
+    with one.claim(3) as first:
+        with other.claim(3) as second:
+            other.fail(second, "diverged")
+        with other.claim(3) as third:
+            other.prune(third, "too low")
+    assert {claim.point["a"] for claim in (first, second, third)} == {"1", "2", "3"}
+    with other.claim(3) as again:
+        assert again.point == first.point
+
+
 def test_a_trial_that_is_left_is_gone_on_with_before_a_new_one(tmp_path):
     one, other = study(tmp_path / "s"), study(tmp_path / "s")
     with one.claim(6) as left:

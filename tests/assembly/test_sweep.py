@@ -116,14 +116,24 @@ def test_a_grid_may_be_tried_in_part_and_then_further(tmp_path):
     assert len(planned(tmp_path, trials=9).run(tmp_path / "out").trials) == 3
 
 
-def test_a_point_that_is_chosen_twice_is_fitted_once(tmp_path):
-    sweep = planned(tmp_path, ("model.dim=[4, 8]",), search="tpe", trials=5)
-    outcome = sweep.run(tmp_path / "out")
-    assert len(outcome.trials) == 5
-    runs = find_runs(tmp_path / "out")
-    assert sorted({trial.point["model.dim"] for trial in outcome.trials}) == ["4", "8"]
-    assert len(runs) == 2 and outcome.selected.runs[0] in runs
-    assert len({trial.value for trial in outcome.trials}) == 2
+@pytest.mark.parametrize(
+    ("trials", "space", "most"),
+    [
+        (None, {"grid": ("model.dim=[4, 8]",)}, 2),
+        (5, {"grid": ("model.dim=[4, 8]",)}, 2),
+        (1, {"grid": ("model.dim=[4, 8]",)}, 1),
+        (None, {"grid": (RATES,), "ranges": ("model.dim=[4, 8]",)}, 15),
+        (None, {"grid": (RATES,), "ranges": ("train.clip_norm=[0.5, 2]",)}, 50),
+    ],
+)
+def test_a_search_ends_where_all_points_are_known(tmp_path, trials, space, most):
+    assert planned(tmp_path, **space, search="tpe", trials=trials).trials == most
+
+
+def test_a_search_fits_every_point_of_a_small_grid_once(tmp_path):
+    outcome = planned(tmp_path, ("model.dim=[4, 8]",), search="tpe").run(tmp_path / "out")
+    assert sorted(trial.point["model.dim"] for trial in outcome.trials) == ["4", "8"]
+    assert len(find_runs(tmp_path / "out")) == 2
 
 
 def test_a_trial_whose_first_seed_is_hopeless_stops_at_that_epoch(tmp_path, monkeypatch):
