@@ -27,12 +27,18 @@ SEEDS = (7, 8, 9)
 L2 = ("1e-3", "1e-2", "3e-2", "7e-2", "1e-1")
 METRICS = ("recall@10", "recall@20", "ndcg@10")
 SAME_DATA = ["data.num_users=1000", "data.interactions_per_user=12"]
+SAME_GRAPH = "graph.min_common_users=3"
 MODELS = {
     "popularity": ("popularity.yaml", []),
     "bpr_mf": ("bpr_mf.yaml", []),
     "vbpr": ("vbpr.yaml", []),
-    "huign, paper": ("huign_paper.yaml", [*SAME_DATA, "graph.min_common_users=3"]),
+    "huign, paper": ("huign_paper.yaml", [*SAME_DATA, SAME_GRAPH]),
     "huign": ("huign_3level.yaml", []),
+    "huign, propagated": ("huign_propagated.yaml", [SAME_GRAPH]),
+    "huign, propagated, bpr": (
+        "huign_propagated.yaml",
+        [SAME_GRAPH, "model.ranking=bpr", "model.intent_scale=3.0"],
+    ),
     "lightgcn": ("lightgcn.yaml", []),
 }
 
