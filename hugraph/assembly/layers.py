@@ -44,6 +44,9 @@ def read_layers(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
                 fix="start from `hugraph new huign`",
             )
         keys = dict(layer.value)
+        if "rows" in keys and "model" not in keys:
+            fix = f"run it with `hugraph reproduce {file}`"
+            raise SpecError("this is a study, not a spec", at=str(layer.place), fix=fix)
         extends = keys.pop("extends", None)
         changes.insert(0, [replace(layer, value=keys)])
         if extends is None:
@@ -132,9 +135,9 @@ def read_text(file: Path, referrer: Place | None = None, *, kind: str = "spec") 
     at = str(referrer or file)
     try:
         if not file.exists():
-            raise SpecError(f"{kind} not found: {file}", at=at, fix=_specs_in(file.parent))
+            raise SpecError(f"{kind} not found: {file}", at=at, fix=_files_in(file.parent, kind))
         if file.is_dir():
-            raise SpecError(f"{kind} is a directory: {file}", at=at, fix=_specs_in(file))
+            raise SpecError(f"{kind} is a directory: {file}", at=at, fix=_files_in(file, kind))
         if not file.is_file():
             raise SpecError(f"{kind} is not a regular file: {file}", at=at, fix="save it as a file")
         with file.open("rb") as stream:
@@ -173,7 +176,9 @@ def _override(override: str) -> Node:
     return nested(path, parse(text, source, inline=True))
 
 
-def _specs_in(folder: Path) -> str:
+def _files_in(folder: Path, kind: str) -> str:
+    if kind != "spec":
+        return f"name a {kind} by its path, such as examples/paper/table3.yaml"
     names = sorted(path.name for path in folder.glob("*.y*ml"))
     if not names:
         return "write one with `hugraph new huign > my.yaml`"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hugraph.assembly.experiment import Experiment, load_data, require_modalities
 from hugraph.assembly.layers import nested, read_text
 from hugraph.assembly.options import call, options
-from hugraph.assembly.runs import complete, trained_model
+from hugraph.assembly.runs import complete, require_home, trained_model
 from hugraph.assembly.schema import Schema
 from hugraph.assembly.sections import SCHEMA, Spec
 from hugraph.assembly.spec import Node, gathered, parse
@@ -174,8 +174,11 @@ class Reproduction:
     ) -> None:
         self._path, self._overrides = path, tuple(overrides)
         text = read_text(path, kind="study")
-        self.study = STUDY.parse(text, str(path))
         self._tree = _children(parse(text, str(path)))
+        if "model" in self._tree and "rows" not in self._tree:
+            fix = f"fit it with `hugraph fit --spec {path}`"
+            raise SpecError("this is a spec, not a study", at=str(path), fix=fix)
+        self.study = STUDY.parse(text, str(path))
 
         faults = [*self._faulty_keys(seeds)]
         drafts: list[_Draft] = []
@@ -227,10 +230,12 @@ class Reproduction:
             directory: Of the runs of this study.
 
         Raises:
-            RunError: If the directory holds runs of other specs or of other data.
+            RunError: If the directory holds anything else, or runs of other specs or of other data.
             BusyError: If another process is at the same run.
             ResourceError: If the system refuses.
         """
+        rows = {row.directory.parts[0] for row in self.rows}
+        require_home(directory, "row of this study", rows.__contains__)
         for row in self.rows:
             runs = {seed: directory / row.directory / f"seed-{seed}" for seed in row.specs}
             results: list[dict[str, Any]] = []

@@ -62,7 +62,7 @@ def reproduce(
     written to DIR as table.md, table.tex and table.csv; a figure, if the study has one, as
     figure.png and figure.svg. With several seeds, numbers are means and standard deviations. Each
     fit is a run directory in DIR/runs; the same command with --out DIR goes on where it was
-    stopped.
+    stopped. Another study needs another DIR.
 
     \b
     hugraph reproduce examples/paper/table3.yaml --data my_dataset --seeds 0,1,2 --out runs/table3

@@ -108,6 +108,22 @@ def test_the_directory_of_another_study_is_refused(hugraph, study):
     code, _, err = hugraph(*command, "train.lr=0.5")
     assert code == 5
     assert "train.lr: 0.01 -> 0.5" in err
+    table = Path("mine/table.md").read_text()
+    code, _, err = hugraph("reproduce", study(STUDY.split('"')[0] + "  b: {}\n"), "--out", "mine")
+    assert code == 5
+    assert "holds something that is no row of this study (4-2, one-only)" in err
+    assert Path("mine/table.md").read_text() == table
+
+
+def test_a_spec_is_not_taken_for_a_study_nor_a_study_for_a_spec(hugraph, study):
+    study()
+    code, _, err = hugraph("reproduce", "small.yaml")
+    assert (code, err.count("fix")) == (3, 1)
+    assert "a spec, not a study\n  at: small.yaml\n  fix: fit it with `hugraph fit --spec sm" in err
+    code, _, err = hugraph("fit", "--spec", "study.yaml")
+    assert (code, err.count("fix")) == (3, 1)
+    assert "a study, not a spec\n  at: study.yaml:1:1\n  fix: run it with `hugraph reprod" in err
+    assert "fix: name a study by its path" in hugraph("reproduce", "table3").err
 
 
 @pytest.mark.parametrize(
