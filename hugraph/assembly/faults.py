@@ -111,10 +111,15 @@ def _child(node: Node, part: str | int) -> Node | None:
 def _error(kind: str, spot: _Spot, shapes: Shapes) -> SpecError:
     name, option, node = dotted(spot.path), spot.option, spot.node
     if kind == "extra_forbidden" and node:
+        at = str(node.key or node.place)
+        if inside := _inside_one_beside(spot, shapes):
+            full = dotted((*spot.path[:-1], inside, option.name))
+            what = f"unknown key {name}; did you mean {full!r}?"
+            return SpecError(what, at=at, fix=f"write {full}")
         near = get_close_matches(option.name, spot.known, n=1)
         return SpecError(
             f"unknown key {name}{hint(option.name, spot.known)}",
-            at=str(node.key or node.place),
+            at=at,
             fix=f"write {near[0]}" if near else f"remove {option.name}",
         )
     if node is None:
@@ -134,6 +139,15 @@ def _error(kind: str, spot: _Spot, shapes: Shapes) -> SpecError:
         at=str(node.place),
         fix=f"write {meant}" if meant else _fix(option, given, shapes),
     )
+
+
+def _inside_one_beside(spot: _Spot, shapes: Shapes) -> str | None:
+    """The key beside an unknown one that has it inside, as `train` has `lr`."""
+    for name, option in spot.known.items():
+        node = _child(spot.parent, name) or Node({}, spot.parent.place)
+        if spot.option.name in _spot([spot.option.name], option, node, shapes).known:
+            return name
+    return None
 
 
 def _no_component(spot: _Spot, kind: str, key: str, names: list[str]) -> SpecError:

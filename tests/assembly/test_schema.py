@@ -136,6 +136,12 @@ def test_a_component_named_in_the_base_alone_takes_options_of_the_change(tmp_pat
             "remove fuel",
         ),
         (
+            "minutes: 10",
+            "m.yaml:4:1",
+            "unknown key minutes; did you mean 'rest.minutes'?",
+            "write rest.minutes",
+        ),
+        (
             "rest: {minutes: ten}",
             "m.yaml:4:17",
             "rest.minutes: expected integer >= 0, got string 'ten'",

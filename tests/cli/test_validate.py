@@ -28,6 +28,8 @@ CATALOGUE = [
         "11:3",
     ),
     (7, changed("  id_dim", "  zzz"), "unknown key model.zzz (known: aliased_penalties,", "11:3"),
+    (7, GOOD + "lr: 1\n", "unknown key lr; did you mean 'train.lr'?", "15:1"),
+    (7, changed("  id_dim", "  hops"), "key model.hops; did you mean 'model.conv.hops'?", "11:3"),
     (8, GOOD + "seed: 8\n", "duplicate key 'seed', first on line 2", "15:1"),
     (
         9,
