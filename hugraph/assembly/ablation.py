@@ -211,7 +211,7 @@ class Ablation:
             raise SpecError(
                 f"{self.spec.model.name} has no part {name!r}{hint(name, known)}",
                 at="drop",
-                fix="name parts of this model",
+                fix="name parts of this model" if known else "name the spec of another model",
             )
         try:
             changes = known[name](self.spec, self._modalities)

@@ -130,8 +130,9 @@ def _choices(key: str, node: Node, at: str) -> tuple[str, ...]:
     values = node.plain()
     if not isinstance(values, list) or not values:
         given = "an empty one" if values == [] else shown(values)
+        text = values if isinstance(values, str) else write_inline(values or [1, 2]).strip("[]")
         what = f"{key}: expected a list of choices, got {given}"
-        raise SpecError(what, at=at, fix=f"for example '{key}=[1, 2]'")
+        raise SpecError(what, at=at, fix=f"for example '{key}=[{text}]'")
     texts = tuple(map(write_inline, values))
     if not distinct(texts):
         once = ", ".join(dict.fromkeys(texts))

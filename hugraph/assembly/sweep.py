@@ -194,7 +194,7 @@ class Sweep:
             yield SpecError("a seed is listed twice", at="seeds", fix="list each once")
         if self.search == "grid" and self.space.ranges:
             at = ", ".join(self.space.ranges)
-            yield SpecError("a range cannot be searched by grid", at=at, fix="search by tpe")
+            yield SpecError("a range cannot be searched by grid", at=at, fix="add --search tpe")
         set_by_hand = {override.partition("=")[0] for override in self._overrides}
         for key in self.space:
             if key == "seed":

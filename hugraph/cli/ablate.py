@@ -68,8 +68,8 @@ def ablate(
 
     KEY=VALUE changes the spec for all of them. Differences are in percent of the full spec; p is of
     a paired t-test over users, each with the mean over the seeds, corrected by Holm for the number
-    of variants. The same command with --out DIR goes on where it was stopped; --drop may then name
-    more.
+    of variants (in JSON, what is `paired` is the full spec less the variant). The same command with
+    --out DIR goes on where it was stopped; --drop may then name more.
 
     \b
     fusion        every modality counts alike, by their plain mean
@@ -87,6 +87,10 @@ def ablate(
     from hugraph.assembly.ablation import Ablation
     from hugraph.metrics import METRICS
 
+    for word in overrides:
+        if "=" not in word:
+            wanted = "parts to drop have commas between, as in --drop conv,pooling"
+            raise click.UsageError(f"{word!r} is not of the form KEY=VALUE; {wanted}")
     planned = Ablation(
         spec,
         (*data_overrides(data), *overrides),
@@ -120,9 +124,8 @@ def ablate(
         variants = [_tree(one, ended[0], tests.get(one.variant.name)) for one in ended]
         write_json({"directory": str(directory), "metric": judged, "variants": variants})
         return
-    header = ["without", *(cell for name in shown for cell in (f"test {name}", "%"))]
+    header = ["without", *(f"test {name}" for name in shown), f"p of {judged}"]
     rows = [_row(one, ended[0], shown, tests.get(one.variant.name)) for one in ended]
-    header.append(f"p of {judged}")
     write_table(header, rows, whole=header, parted=True)
     for one in ended:
         if one.failure:
@@ -147,10 +150,8 @@ def _row(
     cells = [one.variant.name if one is not full else "(nothing)"]
     for name in metrics:
         change = one.difference(full, name)
-        cells += [
-            "failed" if one.failure else spread(one.values(name)),
-            "" if change is None or one is full else f"{change:+.1f}",
-        ]
+        percent = "" if change is None or one is full else f" {change:+.1f}%"
+        cells.append("failed" if one.failure else spread(one.values(name)) + percent)
     return [*cells, f"{paired.t_p:.2g}" if paired else ""]
 
 

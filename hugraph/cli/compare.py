@@ -53,12 +53,12 @@ def compare(
 
     \b
     hugraph compare runs/huign runs/lightgcn runs/bpr_mf --ours runs/huign
-    hugraph compare runs/* --metric ndcg@20 --metric recall@20 --latex > table.tex
+    hugraph compare runs/table2/runs/*/seed-0 --metric ndcg@10 --latex > table.tex
     """
     if len(runs) == 1:
         raise click.UsageError("one run alone cannot be compared; name two or more")
     if ours is not None and Path(ours).resolve() not in {Path(run).resolve() for run in runs}:
-        raise click.UsageError(f"--ours {ours} is none of the runs to compare")
+        raise click.UsageError(f"--ours {ours} is none of the runs to compare: {', '.join(runs)}")
 
     from hugraph.report import comparison
 

@@ -18,6 +18,10 @@ from hugraph.report.statistics import PairedTest, holm, paired_test
 from hugraph.train.run_dir import RunDir
 
 _JUDGED_BY = "ndcg@10"
+_ALIKE = {
+    "data fingerprint": ", on the same data",
+    "split_hash": ", with the same data.split and seed",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,5 +343,5 @@ def _unlike(one: FinishedRun, other: FinishedRun, name: str, here: Any, there: A
     return RunError(
         f"{one.path} and {other.path} cannot be compared: {name} is {here} and {there}",
         fix="name runs that share it, or fit one of the two again"
-        + (", with the same data.split and seed" if name == "split_hash" else ""),
+        + _ALIKE.get(name, ", by the same evaluation"),
     )

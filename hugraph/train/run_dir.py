@@ -43,13 +43,13 @@ class RunDir:
 
     def __init__(self, path: Path) -> None:
         if not (path / _LOCK).is_file():
-            raise RunError(
-                f"{path.name or path} is not a run directory"
-                if path.is_dir()
-                else f"there is no run {path.name or path}",
-                at=str(path),
-                fix="give a directory that `hugraph fit` has made",
-            )
+            name, fix = path.name or path, "give a directory that `hugraph fit` has made"
+            if path.is_dir():
+                what = f"{name} is not a run directory"
+                fix += f"; `hugraph runs {path}` lists those inside"
+            else:
+                what = f"there is no run {name}"
+            raise RunError(what, at=str(path), fix=fix)
         self.path = path
         self.checkpoints = Checkpoints(path / _CHECKPOINTS)
         self.events = EventLog(path / _EVENTS)

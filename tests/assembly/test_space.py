@@ -79,6 +79,13 @@ def test_what_cannot_be_varied_is_refused_where_it_stands(grid, ranges, what, at
     assert problem.at == at
 
 
+def test_a_list_is_written_out_for_who_gave_none():
+    for given, meant in (("1e-3,1e-2", "[1e-3,1e-2]"), ("3", "[3]"), ("[]", "[1, 2]")):
+        with pytest.raises(SpecError) as caught:
+            Space.parse([f"a={given}"])
+        assert caught.value.problems[0].fix == f"for example 'a={meant}'"
+
+
 def test_all_faults_are_found_at_once():
     with pytest.raises(SpecError, match="3 faults") as caught:
         Space.parse(["a=[]", "b=[1]", "b=[2]"], ["c=[1]"])
