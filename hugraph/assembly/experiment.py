@@ -1,6 +1,6 @@
 """From a spec to a model that trains: data, split, graphs, model, objective and evaluation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -8,14 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hugraph.assembly.options import runtime
+from hugraph.assembly.options import options, runtime
 from hugraph.assembly.sections import Spec
 from hugraph.data.dataset import Dataset
 from hugraph.data.features import scale_features
 from hugraph.data.filter import filter_interactions
 from hugraph.data.split import Pairs, Split, make_split
 from hugraph.errors import DataError, HugraphError, SpecError, hint
-from hugraph.graph import user_item_graph
+from hugraph.graph import co_interaction_histogram, user_item_graph
 from hugraph.interfaces import Interactions, ModalityFeatures, Recommender, Scorer, TokenBag
 from hugraph.models.popularity import Popularity
 from hugraph.nn import adjacency_on
@@ -139,6 +139,17 @@ class Experiment:
         pairs, dataset = self.split.train, self.dataset
         graph = user_item_graph(pairs.users, pairs.items, dataset.num_users, dataset.num_items)
         return adjacency_on(graph, self.device)
+
+    def edges(self, thresholds: Iterable[int]) -> dict[int, int]:
+        """By threshold of the co-interaction graph, its edges in the training interactions.
+
+        Args:
+            thresholds: Least numbers of common users.
+        """
+        pairs, chosen = self.split.train, self.spec.graph.options
+        limits = {key: chosen[key] for key in options(co_interaction_histogram) if key in chosen}
+        num_items = self.dataset.num_items
+        return co_interaction_histogram(pairs.users, pairs.items, num_items, thresholds, **limits)
 
     def _require_fit(self) -> None:
         longest, num_items = max(self.spec.evaluate.options["k"]), self.dataset.num_items

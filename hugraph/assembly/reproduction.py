@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from hugraph.assembly.experiment import Experiment, load_data, require_modalities
 from hugraph.assembly.layers import nested, read_text
-from hugraph.assembly.options import call, options
+from hugraph.assembly.options import call
 from hugraph.assembly.runs import complete, require_home, trained_model
 from hugraph.assembly.schema import Schema
 from hugraph.assembly.sections import SCHEMA, Spec
 from hugraph.assembly.spec import Node, gathered, parse
 from hugraph.checks import distinct
 from hugraph.errors import DataError, DivergedError, SpecError, is_out_of_memory
-from hugraph.graph import co_interaction_histogram
 from hugraph.models.huign import HUIGN
 from hugraph.nn import Intents
 from hugraph.train import RunDir
@@ -253,15 +252,7 @@ class Reproduction:
 
     def edges(self) -> dict[int, int]:
         """By threshold of the grid, the edges between items in the split of the first seed."""
-        graph = self.rows[0].spec.graph.options
-        pairs = self._experiment.split.train
-        return co_interaction_histogram(
-            pairs.users,
-            pairs.items,
-            self._dataset.num_items,
-            self.study.grid[_THRESHOLD],
-            **{key: graph[key] for key in options(co_interaction_histogram) if key in graph},
-        )
+        return self._experiment.edges(self.study.grid[_THRESHOLD])
 
     def intents(self, fitted: Fitted) -> dict[str, ItemIntents]:
         """By modality, what the first run of a HUIGN has learned of the items."""

@@ -24,6 +24,7 @@ from hugraph.cli.data import data
 from hugraph.cli.doctor import doctor
 from hugraph.cli.evaluate import evaluate
 from hugraph.cli.explain import explain
+from hugraph.cli.figure import figure
 from hugraph.cli.fit import fit
 from hugraph.cli.intents import intents
 from hugraph.cli.new import new
@@ -71,6 +72,7 @@ VERBS = (
     recommend,
     intents,
     explain,
+    figure,
     runs,
     compare,
     sweep,

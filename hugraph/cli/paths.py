@@ -1,11 +1,16 @@
 """Paths on the command line."""
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
+
+from hugraph.errors import ResourceError
+
+_ELSEWHERE = "give --out in a directory that is there, may be written to and has space"
 
 
 class PathName(click.Path):
@@ -36,3 +41,31 @@ def new_directory(name: str) -> Path:
     while path.exists():
         path, number = Path("runs") / f"{stem}-{number}", number + 1
     return path
+
+
+def require_out(out: str, suffixes: Sequence[str], run: str) -> Path:
+    """Makes sure, before anything is computed, that `--out` names a file that may be written.
+
+    Args:
+        out: What was given.
+        suffixes: What it may end in.
+        run: The run directory, in which nothing else may lie.
+    """
+    if not out.endswith(tuple(suffixes)):
+        raise click.UsageError(f"--out {out!r} must end in {' or '.join(suffixes)}.")
+    if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(run)):
+        raise click.UsageError(f"--out {out!r} is inside the run directory; choose another place.")
+    if not Path(out).parent.is_dir():
+        what = f"there is no directory {Path(out).parent}"
+        raise ResourceError(what, at=f"--out {out}", fix=_ELSEWHERE)
+    return Path(out)
+
+
+def write_out(path: Path, content: bytes) -> None:
+    """Writes the file of `--out` whole, or not at all."""
+    from hugraph.train import atomic
+
+    try:
+        atomic.write(path, content)
+    except ResourceError as error:
+        raise ResourceError(error.what, at=error.at, fix=_ELSEWHERE) from error

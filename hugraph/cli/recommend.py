@@ -1,16 +1,15 @@
 """`hugraph recommend`."""
 
 import io
-import os
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hugraph.cli.paths import PathName
+from hugraph.cli.paths import PathName, require_out, write_out
 from hugraph.cli.terminal import count, say, write_json, write_line, write_table
-from hugraph.errors import DataError, ResourceError
+from hugraph.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".parquet", ".csv", ".jsonl")
 _NAMED = 5  # of the users that are not there
-_ELSEWHERE = "give --out in a directory that is there, may be written to and has space"
 
 
 @click.command(short_help="List the items that a run ranks highest for a user.")
@@ -61,13 +59,8 @@ def recommend(
     """
     if everybody == bool(users):
         raise click.UsageError("Give either --user ID or --all.")
-    if out is not None and not out.endswith(_SUFFIXES):
-        raise click.UsageError(f"--out {out!r} must end in one of {', '.join(_SUFFIXES)}.")
-    if out is not None and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(run)):
-        raise click.UsageError(f"--out {out!r} is inside the run directory; choose another place.")
-    if out is not None and not Path(out).parent.is_dir():
-        what = f"there is no directory {Path(out).parent}"
-        raise ResourceError(what, at=f"--out {out}", fix=_ELSEWHERE)
+    if out is not None:
+        require_out(out, _SUFFIXES, run)
 
     from hugraph.assembly import runs
     from hugraph.assembly.recommendation import recommend as rank
@@ -133,8 +126,6 @@ def _show(lists: "pl.DataFrame", dataset: "Dataset", users: "list[int] | range")
 
 
 def _write(lists: "pl.DataFrame", out: Path) -> None:
-    from hugraph.train import atomic
-
     buffer = io.BytesIO()
     if out.suffix == ".parquet":
         lists.write_parquet(buffer)
@@ -142,9 +133,6 @@ def _write(lists: "pl.DataFrame", out: Path) -> None:
         lists.write_csv(buffer)
     else:
         lists.write_ndjson(buffer)
-    try:
-        atomic.write(out, buffer.getvalue())
-    except ResourceError as error:
-        raise ResourceError(error.what, at=error.at, fix=_ELSEWHERE) from error
+    write_out(out, buffer.getvalue())
     users = count(lists["user"].n_unique(), "user")
     say(f"{count(len(lists), 'recommendation')} for {users} in {out}")

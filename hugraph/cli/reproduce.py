@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hugraph.cli.drawing import drawn_items, require_drawing
 from hugraph.cli.grids import Cell, Grid, latex, markdown, write_grids
 from hugraph.cli.paths import PathName, data_overrides, new_directory
 from hugraph.cli.replicates import read_seeds, spread
 from hugraph.cli.stopping import stoppable
 from hugraph.cli.terminal import say, write_json, write_line
-from hugraph.errors import ResourceError, RunError
+from hugraph.errors import RunError
 
 if TYPE_CHECKING:
     from hugraph.assembly.reproduction import Fitted, Reproduction
-
-_MOST_ITEMS = 20_000  # in a figure of items; t-SNE of more takes very long
 
 
 @click.command(short_help="Fit the rows of a table or figure of a paper, and write it.")
@@ -73,7 +72,7 @@ def reproduce(
 
     planned = Reproduction(Path(study), (*data_overrides(data), *overrides), seeds=seeds)
     if planned.study.figure:
-        _require_drawing()
+        require_drawing()
     directory = Path(out) if out else new_directory(Path(study).stem)
 
     def then() -> str:
@@ -110,18 +109,6 @@ def reproduce(
         if one.failure:
             write_line(f"{_title(one)}: {one.failure}")
     write_line(f"in {directory}: {', '.join(files)}, runs", wrap=False)
-
-
-def _require_drawing() -> None:
-    """Says before anything is fitted that the figure could not be drawn."""
-    try:
-        import hugraph.report.figures
-        import hugraph.report.projection  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ResourceError(
-            f"drawing a figure needs {error.name}, which is not installed",
-            fix="pip install 'hugraph[figures]'",
-        ) from error
 
 
 def _grid(planned: "Reproduction", ended: Sequence["Fitted"]) -> Grid:
@@ -202,13 +189,10 @@ def _by_threshold(planned: "Reproduction", ended: Sequence["Fitted"]) -> Any:
 
 def _clouds(planned: "Reproduction", ended: Sequence["Fitted"]) -> Any:
     from hugraph.report.figures import Cloud, clouds
-    from hugraph.report.projection import sample, tsne
+    from hugraph.report.projection import tsne
 
     intents = planned.intents(ended[0])
-    num_items = len(next(iter(intents.values())).strongest)
-    chosen = sample(num_items, _MOST_ITEMS)
-    if len(chosen) < num_items:
-        say(f"note: the figure shows {len(chosen):,} of {num_items:,} items, drawn at random")
+    chosen = drawn_items(len(next(iter(intents.values())).strongest))
     panels = {
         name: Cloud(
             tsne(items.distributions[chosen]),

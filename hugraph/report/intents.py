@@ -127,6 +127,11 @@ class IntentLevel:
     agreement: Mapping[str, Agreement]
     remark: str = ""
 
+    @property
+    def tells_apart(self) -> bool:
+        """Whether its assignments say anything of an item."""
+        return self.information >= _UNIFORM
+
 
 def describe_intents(
     model: IntentModel, dataset: Dataset, *, top: int = 10, seed: int = 0

@@ -1,4 +1,6 @@
-"""Points of many dimensions in three, for a picture."""
+"""Points of many dimensions in two or three, for a picture."""
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,15 +9,18 @@ from sklearn.manifold import TSNE
 _FEWEST = 4  # t-SNE has nothing to say of fewer points
 
 
-def tsne(points: NDArray[np.floating], *, seed: int = 0) -> NDArray[np.float32]:
-    """Places points in three dimensions so that near ones stay near, by t-SNE.
+def tsne(
+    points: NDArray[np.floating], num_dimensions: Literal[2, 3] = 3, *, seed: int = 0
+) -> NDArray[np.float32]:
+    """Places points in few dimensions so that near ones stay near, by t-SNE.
 
     Args:
         points: `(num_points, dim)`.
+        num_dimensions: Of the places.
         seed: Of what is random in it.
 
     Returns:
-        `(num_points, 3)`.
+        `(num_points, num_dimensions)`.
 
     Raises:
         ValueError: If there are fewer than 4 points.
@@ -28,9 +33,9 @@ def tsne(points: NDArray[np.floating], *, seed: int = 0) -> NDArray[np.float32]:
     if len(points) < _FEWEST:
         raise ValueError(f"t-SNE needs at least {_FEWEST} points, got {len(points)}")
     placed = TSNE(
-        n_components=3,
+        n_components=num_dimensions,
         perplexity=min(30.0, (len(points) - 1) / 3),
-        init="pca" if min(points.shape) >= 3 else "random",
+        init="pca" if min(points.shape) >= num_dimensions else "random",
         random_state=seed,
     ).fit_transform(points)
     return np.asarray(placed, dtype=np.float32)

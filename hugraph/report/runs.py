@@ -1,6 +1,7 @@
 """Runs at a glance: what their directories hold, for people and tables."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,49 @@ class RunSummary:
     def metrics(self) -> dict[str, float]:
         """Test metrics of a finished run; empty otherwise."""
         return {} if self.result is None else dict(self.result["test"])
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What `metrics.jsonl` says of an epoch.
+
+    Attributes:
+        number: From 1.
+        stage: Of training.
+        terms: The losses and penalties, unweighted.
+        validation: The metrics.
+    """
+
+    number: int
+    stage: str
+    terms: Mapping[str, float]
+    validation: Mapping[str, float]
+
+
+def read_epochs(path: Path) -> list[Epoch]:
+    """How training went in a run directory, epoch by epoch; nothing of a model without training.
+
+    Raises:
+        RunError: If it is no run directory, or `metrics.jsonl` is damaged.
+    """
+    run, name = RunDir(path), "metrics.jsonl"
+    if not (path / name).exists():
+        return []
+    try:
+        rows = [json.loads(line) for line in run.read_text(name).splitlines()]
+        epochs = [
+            Epoch(int(row["epoch"]), str(row["stage"]), row["terms"], row["validation"])
+            for row in rows
+        ]
+        values = [
+            v for epoch in epochs for v in (*epoch.terms.values(), *epoch.validation.values())
+        ]
+        sound = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        sound = False
+    if not sound:
+        raise damaged(path, name)
+    return epochs
 
 
 def find_runs(root: Path) -> list[Path]:

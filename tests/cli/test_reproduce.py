@@ -78,7 +78,7 @@ def test_a_row_that_fails_is_shown_and_left_out_of_the_figure(hugraph, study):
 
 
 def test_the_items_of_a_model_are_drawn_by_their_intents(hugraph, study, monkeypatch):
-    monkeypatch.setattr("hugraph.cli.reproduce._MOST_ITEMS", 40)
+    monkeypatch.setattr("hugraph.cli.drawing.MOST_ITEMS", 40)
     text = STUDY.split("rows:")[0] + "rows: {HUIGN: {}}\nfigure: tsne\n"
     code, _, err = hugraph("reproduce", study(text), "--out", "mine", "--quiet")
     assert (code, err) == (0, "note: the figure shows 40 of 60 items, drawn at random\n")
