@@ -25,8 +25,10 @@ FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 HOMES = {
     "click": ("hugraph.cli",),
     "dgl": ("hugraph.dgl_backend",),
+    "jinja2": ("hugraph.report.page",),
     "matplotlib": ("hugraph.report.figures",),
     "optuna": ("hugraph.assembly.study",),
+    "plotly": ("hugraph.report.page",),
     "pydantic": ("hugraph.assembly", "hugraph.checks"),
     "rich": ("hugraph.cli", "hugraph.report"),
     "sklearn": ("hugraph.report.keywords", "hugraph.report.projection"),

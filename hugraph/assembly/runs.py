@@ -233,6 +233,12 @@ def read_result(run: RunDir) -> dict[str, Any]:
     Raises:
         RunError: If the run is not finished, or the file is damaged.
     """
+    if not (run.path / RESULT).exists():
+        raise RunError(
+            "the run is not finished",
+            at=str(run.path),
+            fix=f"finish it with `hugraph fit --resume {run.path}`",
+        )
     try:
         return dict(json.loads(run.read_text(RESULT)))
     except (ValueError, TypeError) as error:

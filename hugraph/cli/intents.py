@@ -82,13 +82,13 @@ def intents(
     from hugraph.report.stability import stability
 
     experiment, model = _open(runs[0], data)
-    others = [_same_intents(run, data, experiment, model, runs[0]) for run in runs[1:]]
+    others = [same_intents(run, data, experiment, model, runs[0]) for run in runs[1:]]
     _require_shown(model, level, modality)
     if graphml is not None and modality is None and len(model.assignments()) > 1:
         known = ", ".join(model.assignments())
         raise click.UsageError(f"--graphml shows one modality; choose it by --modality: {known}")
     described = describe_intents(model, experiment.dataset, top=top)
-    stable = stability([_steps(one) for one in (model, *others)]) if others else ()
+    stable = stability([assignment_steps(one) for one in (model, *others)]) if others else ()
     if graphml is not None:
         _write_graphml(described, model, experiment.dataset, modality, graphml)
     shown = [
@@ -138,7 +138,7 @@ def _open(run: str, data: str | None) -> "tuple[Experiment, IntentModel]":
     return experiment, model
 
 
-def _same_intents(
+def same_intents(
     run: str, data: str | None, first: "Experiment", model: "IntentModel", named: str
 ) -> "IntentModel":
     """The model of another run on the same data, with as many intents."""
@@ -162,7 +162,8 @@ def _same_intents(
     return other
 
 
-def _steps(model: "IntentModel") -> "dict[str, list[Any]]":
+def assignment_steps(model: "IntentModel") -> "dict[str, list[Any]]":
+    """The assignments of each modality, the finest level first."""
     import torch
 
     with torch.no_grad():
@@ -293,7 +294,9 @@ def _write_graphml(
     chosen = modality or next(iter(model.assignments()))
     items = [dataset.title(i) or str(dataset.item_ids[i]) for i in range(dataset.num_items)]
     names = [[i.name for i in one.intents] for one in described if one.modality == chosen]
-    graph = intent_hierarchy(_steps(model)[chosen], item_labels=items, intent_labels=names)
+    graph = intent_hierarchy(
+        assignment_steps(model)[chosen], item_labels=items, intent_labels=names
+    )
     write_graphml(graph, path)
     say(f"{count(len(graph), 'node')} and {count(graph.size(), 'edge')} in {path}", wrap=False)
 

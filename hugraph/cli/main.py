@@ -29,6 +29,7 @@ from hugraph.cli.fit import fit
 from hugraph.cli.intents import intents
 from hugraph.cli.new import new
 from hugraph.cli.recommend import recommend
+from hugraph.cli.report import write_report
 from hugraph.cli.reproduce import reproduce
 from hugraph.cli.runs import runs
 from hugraph.cli.sweep import sweep
@@ -73,6 +74,7 @@ VERBS = (
     intents,
     explain,
     figure,
+    write_report,
     runs,
     compare,
     sweep,

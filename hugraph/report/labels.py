@@ -68,6 +68,19 @@ def agreement(
     return Agreement(_nmi(joint), shuffled, ari, len(labelled))
 
 
+def between(
+    one: NDArray[np.int64], other: NDArray[np.int64], rng: np.random.Generator
+) -> Agreement:
+    """Compares two partitions of the items, such as those of two modalities.
+
+    Args:
+        one: The part of each item, `(num_items,)`.
+        other: Likewise.
+        rng: Shuffles the items.
+    """
+    return agreement(one, _one_hot(other), rng)
+
+
 def _joint(parts: NDArray[np.int64], shares: sparse.csr_array) -> NDArray[np.float64]:
     return np.asarray((_one_hot(parts).table.T @ shares).toarray(), dtype=np.float64)
 
