@@ -62,7 +62,8 @@ class HUIGN(PairwiseModel):
         propagation: Smooths all of a user's and an item's entries, ID embeddings and intents
             alike, over the user-item graph: a user's taste then also rests on the intents of the
             history, and not on a free vector alone. None, as in the paper, for no propagation.
-        ranking: The loss of ranking, Eq. 17; with a sampled softmax, scores are cosines.
+        ranking: The loss of ranking, Eq. 17; with a sampled softmax, scores are cosines, times a
+            power of the item's length if it says so.
         token_dim: Embedding size of a modality given as tokens.
         l2: `batch` is half the squared norm per example; `mean` is the authors' code: the mean
             square of each kind of rows.

@@ -49,8 +49,9 @@ class SymmetricAdjacency(nn.Module):
             raise ValueError(f"the adjacency has {n} nodes, expected {num_nodes}")
         if not isinstance(adjacency, SymmetricAdjacency) and not is_symmetric(matrix):
             raise ValueError("the adjacency must be symmetric")
-        weighted = not isinstance(matrix, Tensor) and "weight" in matrix.edata
-        self.matrix: dgl.DGLGraph | Tensor = to_sparse_tensor(matrix) if weighted else matrix
+        if not isinstance(matrix, Tensor) and "weight" in matrix.edata:
+            matrix = to_sparse_tensor(matrix, matrix.edata["weight"].dtype)
+        self.matrix: dgl.DGLGraph | Tensor = matrix
 
     @classmethod
     def _trusted(cls, matrix: "dgl.DGLGraph | Tensor") -> "SymmetricAdjacency":
@@ -239,12 +240,15 @@ def _served_by_dgl(device: torch.device) -> bool:
 
 
 def _product(matrix: "dgl.DGLGraph | Tensor", features: Tensor) -> Tensor:
-    if not isinstance(matrix, Tensor):
-        if "weight" not in matrix.edata:
-            return dgl.ops.copy_u_sum(matrix, features)
-        # DGL 1.1.3 multiplies with weights slowly, and refuses a single column of float32
-        matrix = to_sparse_tensor(matrix)
-    return matrix.to(features.dtype) @ features
+    if isinstance(matrix, Tensor):
+        return matrix.to(features.dtype) @ features
+    weight = matrix.edata.get("weight")
+    if weight is None:
+        return dgl.ops.copy_u_sum(matrix, features)
+    weight = weight.to(features.dtype).unsqueeze(1)
+    if features.shape[1] == 1:  # which DGL 1.1.3 refuses in float32
+        return dgl.ops.u_mul_e_sum(matrix, features.repeat(1, 2), weight)[:, :1]
+    return dgl.ops.u_mul_e_sum(matrix, features, weight)
 
 
 def full_precision(features: Tensor) -> Tensor:

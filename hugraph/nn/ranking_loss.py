@@ -57,7 +57,7 @@ class BPRLoss:
 
 
 class SampledSoftmaxLoss:
-    r"""Compares each liked item with many others at once, by the cosine.
+    r"""Compares each liked item with many others at once, by the cosine or with lengths of items.
 
     $$ -\ln \frac{\exp(s(u, v) / \tau)}
        {\exp(s(u, v) / \tau) + \sum_{v' \in N} \exp(s(u, v') / \tau)},
