@@ -32,7 +32,7 @@ from hugraph.report.page import (
 from hugraph.report.runs import Epoch
 from hugraph.report.stability import LevelStability
 from hugraph.report.statistics import bootstrap_interval, paired_test
-from hugraph.report.tree import Branch, intent_tree
+from hugraph.report.tree import Branch, intent_tree, telling
 from hugraph.report.views import Heat, ItemSpace, by_modality, measured
 
 _DPI = 110
@@ -190,11 +190,10 @@ def intents(
         "enlarge; the table below has the same."
     )
     still = _svg(figures.tree(trees), "The intents as a tree, with their names and sizes.")
-    blocks: list[Block] = [
-        Prose(f"{one.modality}, level {one.level}: {one.remark}.", beware=True)
-        for one in levels
-        if one.remark
-    ]
+    blocks: list[Block] = []
+    if doubted := [f"{one.modality} {one.level}" for one in levels if one.remark]:
+        said = f"Not to be believed as they stand: levels {', '.join(doubted)}; the table says why."
+        blocks.append(Prose(said, beware=True))
     dropped = [one for one in levels if not one.tells_apart and one.level > 1]
     if dropped:
         blocks.append(Prose("Levels that do not tell items apart are left out of the tree."))
@@ -297,7 +296,8 @@ def assignments(panels: Mapping[str, Sequence[Heat]]) -> list[Block]:
     """
     text = (
         "Assignments of items to intents, and of intents to those above them, alike beside alike; "
-        "bright is strong. Clear blocks are clear intents; a level of even colour says nothing."
+        "the bar beside each gives the weights. Clear blocks are clear intents; a level of even "
+        "colour says nothing."
     )
     return [Prose(text), _png(figures.heatmap(panels), text)]
 
@@ -530,18 +530,19 @@ def _level_table(levels: Sequence[IntentLevel]) -> Table:
         for column in columns:
             match = one.agreement.get(column)
             row += [_three(match.nmi), _three(match.shuffled)] if match else ["", ""]
-        rows.append(row)
+        rows.append([*row, one.remark])
     header = ["modality", "level", "intents", "entropy", "information", "coherence"]
     header.append("coherence, shuffled")
     for column in columns:
         header += [f"NMI with {column}", "shuffled"]
+    header.append("remark")
     return _table("How far each level tells items apart, and how far to believe it", header, rows)
 
 
 def _intent_table(
     level: IntentLevel, levels: Sequence[IntentLevel], label: Callable[[int], str]
 ) -> Table:
-    above = next((one for one in levels if one.level == level.level + 1), None)
+    above = next((one for one in telling(levels) if one.level == level.level + 1), None)
     rows: list[list[Cell]] = []
     for intent in sorted(level.intents, key=lambda one: -one.soft_size):
         if not intent.used:

@@ -98,41 +98,38 @@
       const names = Object.keys(spaces);
       const canvas = plot.querySelector(".canvas");
       let camera = { eye: { x: 1.2, y: 1.2, z: 0.8 } };
-      const traces = (space, at) => {
-        const look = (index) => ({ size: titles.length > 5000 ? 2.5 : 3.5, color: color(index), symbol: symbols[Math.floor(index / colors.length) % symbols.length], opacity: 0.85, line: { width: 0 } });
-        const trace = (items, name, index) => ({
-          type: "scatter3d", mode: "markers", name: plain(short(name, 40)), marker: look(index),
-          x: items.map((i) => space.x[i]), y: items.map((i) => space.y[i]), z: items.map((i) => space.z[i]),
-          text: items.map((i) => lines(titles[i], name)), hovertemplate: "%{text}<extra></extra>",
-        });
-        const everything = titles.map((_, item) => item);
-        if (!space.levels.length) return [trace(everything, "", 0)];
+      const size = titles.length > 5000 || canvas.clientWidth < 700 ? 2.5 : 3.5;
+      // The items by their strongest intent, the largest group first.
+      const grouped = (space, at) => {
+        if (!space.levels.length) return [{ name: "", items: titles.map((_, item) => item) }];
         const { strongest, intents } = space.levels[at];
-        const groups = intents.map(() => []);
-        strongest.forEach((intent, item) => groups[intent].push(item));
-        const order = groups.map((_, k) => k).filter((k) => groups[k].length).sort((a, b) => groups[b].length - groups[a].length);
-        const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
-        const middle = (axis, k) => median(groups[k].map((i) => space[axis][i]));
-        const named = order.filter((k) => groups[k].length >= titles.length / 50).slice(0, 12);
-        return [
-          ...order.map((k, place) => trace(groups[k], intents[k], place)),
-          {
-            type: "scatter3d", mode: "text", name: "names", hoverinfo: "skip", showlegend: false,
-            x: named.map((k) => middle("x", k)), y: named.map((k) => middle("y", k)), z: named.map((k) => middle("z", k)),
-            text: named.map((k) => `<b>${plain(short(intents[k], 24))}</b>`), textfont: { size: 11, color: style("--ink") },
-          },
-        ];
+        const groups = intents.map((name) => ({ name, items: [] }));
+        strongest.forEach((intent, item) => groups[intent].items.push(item));
+        return groups.filter((one) => one.items.length).sort((one, other) => other.items.length - one.items.length);
       };
+      const trace = (space) => ({ name, items }, index) => ({
+        type: "scatter3d", mode: "markers", name: plain(short(name, 40)),
+        marker: { size, color: color(index), symbol: symbols[Math.floor(index / colors.length) % symbols.length], opacity: 0.85, line: { width: 0 } },
+        ...Object.fromEntries(["x", "y", "z"].map((axis) => [axis, items.map((i) => space[axis][i])])),
+        text: items.map((i) => lines(titles[i], name)), hovertemplate: "%{text}<extra></extra>",
+      });
+      const label = (space) => ({ name, items }) => ({
+        ...Object.fromEntries(["x", "y", "z"].map((axis) => [axis, items.map((i) => space[axis][i]).sort((a, b) => a - b)[items.length >> 1]])),
+        text: plain(short(name.split(", ").slice(0, 2).join(", "), 28)), showarrow: false,
+        font: { size: 12, color: style("--ink") }, bgcolor: style("--paper"), opacity: 0.85, borderpad: 2,
+      });
       const show = () => {
         const space = spaces[names[modality.value]];
         const at = Math.min(level.value, Math.max(space.levels.length - 1, 0));
         const narrow = canvas.clientWidth < 700;
         const axis = { title: { text: "" }, showticklabels: false, showspikes: false, gridcolor: style("--line"), zerolinecolor: style("--line"), showbackground: false };
-        Plotly.react(canvas, traces(space, at), {
+        const groups = grouped(space, at);
+        const annotations = space.levels.length ? groups.slice(0, narrow ? 5 : 8).map(label(space)) : [];
+        Plotly.react(canvas, groups.map(trace(space)), {
           ...layout(),
-          scene: { xaxis: axis, yaxis: axis, zaxis: axis, camera, aspectmode: "cube", domain: narrow ? { x: [0, 1], y: [0.28, 1] } : { x: [0, 0.72], y: [0, 1] } },
+          scene: { xaxis: axis, yaxis: axis, zaxis: axis, camera, annotations, aspectmode: "cube", domain: narrow ? { x: [0, 1], y: [0.28, 1] } : { x: [0, 0.72], y: [0, 1] } },
           showlegend: space.levels.length > 0,
-          legend: narrow ? { orientation: "h", y: 0.26, yanchor: "top", font: { size: 11 } } : { x: 0.73, y: 1, font: { size: 11 }, itemsizing: "constant" },
+          legend: narrow ? { orientation: "h", y: 0.26, yanchor: "top", font: { size: 11 }, itemsizing: "constant" } : { x: 0.73, y: 1, font: { size: 11 }, itemsizing: "constant" },
         }, config);
       };
       const levels = () => spaces[names[modality.value]].levels.map((one) => one.level);
