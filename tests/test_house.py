@@ -31,7 +31,7 @@ HOMES = {
     "plotly": ("hugraph.report.page",),
     "pydantic": ("hugraph.assembly", "hugraph.checks"),
     "rich": ("hugraph.cli", "hugraph.report"),
-    "sklearn": ("hugraph.report.keywords", "hugraph.report.projection"),
+    "sklearn": ("hugraph.report.keywords", "hugraph.report.labels", "hugraph.report.projection"),
     "sqlalchemy": ("hugraph.assembly.study",),
     "tensorboard": ("hugraph.train",),
     "torch.utils.tensorboard": ("hugraph.train",),

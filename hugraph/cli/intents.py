@@ -78,7 +78,7 @@ def intents(
         raise click.UsageError(f"--graphml {graphml!r} is inside the run directory.")
     _require_learning()
 
-    from hugraph.report.intents import describe_intents
+    from hugraph.report.intents import assignment_steps, describe_intents
     from hugraph.report.stability import stability
 
     experiment, model = _open(runs[0], data)
@@ -160,17 +160,6 @@ def same_intents(
             fix="name runs that differ in nothing but their seeds",
         )
     return other
-
-
-def assignment_steps(model: "IntentModel") -> "dict[str, list[Any]]":
-    """The assignments of each modality, the finest level first."""
-    import torch
-
-    with torch.no_grad():
-        return {
-            modality: [step.double().cpu().numpy() for step in steps]
-            for modality, steps in model.assignments().items()
-        }
 
 
 def _sizes(model: "IntentModel") -> dict[str, list[int]]:
@@ -290,6 +279,7 @@ def _write_graphml(
     path: str,
 ) -> None:
     from hugraph.graph.hierarchy import intent_hierarchy, write_graphml
+    from hugraph.report.intents import assignment_steps
 
     chosen = modality or next(iter(model.assignments()))
     items = [dataset.title(i) or str(dataset.item_ids[i]) for i in range(dataset.num_items)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hugraph.cli.drawing import drawn_items, require_drawing
-from hugraph.cli.intents import assignment_steps, same_intents
+from hugraph.cli.intents import same_intents
 from hugraph.cli.paths import PathName, require_out, write_out
 from hugraph.cli.terminal import count, say
 
@@ -102,7 +102,7 @@ def _page(
     from hugraph.assembly.record import read_record
     from hugraph.interfaces import IntentModel
     from hugraph.report import sections
-    from hugraph.report.intents import describe_intents
+    from hugraph.report.intents import assignment_steps, describe_intents
     from hugraph.report.page import Page, Prose, Section
     from hugraph.report.runs import read_epochs
     from hugraph.report.stability import stability

@@ -163,11 +163,8 @@ def describe_intents(
     Returns:
         Modality by modality, the finest level first.
     """
+    assignments = assignment_steps(model)
     with torch.no_grad():
-        assignments = {
-            modality: [step.detach().cpu().numpy().astype(np.float64) for step in steps]
-            for modality, steps in model.assignments().items()
-        }
         tastes = _tastes(model.scorer(), model.columns())
     items, rng = _items(dataset), np.random.default_rng(seed)
     return tuple(
@@ -175,6 +172,15 @@ def describe_intents(
         for modality, steps in assignments.items()
         for level in _levels(modality, steps, tastes, items, top, rng)
     )
+
+
+def assignment_steps(model: IntentModel) -> dict[str, list[NDArray[np.float64]]]:
+    r"""By modality, $\Gamma^{(l)}$ of each level of a model, the finest first."""
+    with torch.no_grad():
+        return {
+            modality: [step.double().cpu().numpy() for step in steps]
+            for modality, steps in model.assignments().items()
+        }
 
 
 def item_assignments(steps: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:

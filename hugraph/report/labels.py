@@ -1,11 +1,11 @@
 """How far assignments agree with labels of the items, planted or from a column."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
 
 from hugraph.data.dataset import Dataset
 from hugraph.report.keywords import Occurrences, item_labels
@@ -63,7 +63,9 @@ def agreement(
     parts = strongest[labelled]
     shares = labels.table[labelled].multiply(1 / per_item[labelled, None])
     joint = _joint(parts, shares)
-    ari = _ari(joint) if bool((per_item <= 1).all()) else None
+    ari = None
+    if (per_item <= 1).all():
+        ari = float(adjusted_rand_score(shares.argmax(axis=1), parts))
     shuffled = _nmi(_joint(rng.permutation(parts), shares))
     return Agreement(_nmi(joint), shuffled, ari, len(labelled))
 
@@ -102,15 +104,3 @@ def _nmi(joint: NDArray[np.float64]) -> float:
     rows, columns = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))
     both = rows + columns
     return 0.0 if both <= 1e-12 else max(0.0, 2 * (both - _entropy(joint.ravel())) / both)
-
-
-def _ari(joint: NDArray[np.float64]) -> float:
-    """Of a table of whole numbers."""
-
-    def pairs(counts: NDArray[np.float64]) -> float:
-        return float((counts * (counts - 1) / 2).sum())
-
-    together, rows, columns = pairs(joint), pairs(joint.sum(axis=1)), pairs(joint.sum(axis=0))
-    expected = rows * columns / max(pairs(joint.sum(keepdims=True)), 1.0)
-    most = (rows + columns) / 2
-    return 1.0 if math.isclose(most, expected) else (together - expected) / (most - expected)

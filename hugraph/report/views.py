@@ -1,6 +1,6 @@
 """From a model and its intents to what pictures show of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from hugraph.interfaces import DotProduct, IntentModel, Recommender
-from hugraph.report.intents import IntentLevel, item_assignments
+from hugraph.report.intents import IntentLevel, assignment_steps, item_assignments
 from hugraph.report.runs import Epoch
 from hugraph.report.tree import in_order, intent_tree, telling
 
@@ -59,7 +59,7 @@ def item_spaces(model: Recommender, levels: Sequence[IntentLevel] = ()) -> dict[
         return {"items": ItemSpace(scorer.items.detach().double().cpu().numpy(), (), ())}
     spaces = {}
     described = by_modality(levels)
-    for modality, steps in _steps(model).items():
+    for modality, steps in assignment_steps(model).items():
         chained = item_assignments(steps)
         shown = telling(described[modality])
         strongest = tuple(one.argmax(axis=1) for one in chained[: len(shown)])
@@ -91,7 +91,7 @@ def ordered_assignments(
     """
     found = {}
     described = by_modality(levels)
-    for modality, steps in _steps(model).items():
+    for modality, steps in assignment_steps(model).items():
         own = described[modality]
         orders = in_order(intent_tree(own))
         for level in own[len(orders) :]:
@@ -114,9 +114,7 @@ def ordered_assignments(
     return found
 
 
-def measured(
-    epochs: Sequence[Epoch],
-) -> dict[str, dict[str, Series]]:
+def measured(epochs: Sequence[Epoch]) -> dict[str, dict[str, Series]]:
     """By loss term and by kind of validation metric, then by line, what was measured.
 
     Args:
@@ -134,11 +132,3 @@ def measured(
         name: {line: Series(*map(list, zip(*pairs, strict=True))) for line, pairs in lines.items()}
         for name, lines in panels.items()
     }
-
-
-def _steps(model: IntentModel) -> Mapping[str, list[NDArray[np.float64]]]:
-    with torch.no_grad():
-        return {
-            modality: [step.detach().cpu().numpy().astype(np.float64) for step in steps]
-            for modality, steps in model.assignments().items()
-        }

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from hugraph.data.dataset import Dataset
 from hugraph.interfaces import IntentColumn
 from hugraph.report.intents import describe_intents, intent_names, item_assignments
-from tests.report.intent_model import Told
+from tests.report.intent_models import Told
 
 ROCK, JAZZ = "guitar, rock", "saxophone, jazz"
 
