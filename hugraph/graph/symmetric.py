@@ -21,9 +21,10 @@ def symmetric_graph(adjacency: sparse.csr_array, *, weighted: bool) -> dgl.DGLGr
     adjacency.sort_indices()
     indptr = torch.from_numpy(adjacency.indptr.astype("int32", copy=False))
     indices = torch.from_numpy(adjacency.indices.astype("int32", copy=False))
-    no_edge_ids = torch.empty(0, dtype=torch.int32)  # edges are numbered as they lie
+    # The ids could be left out, but then DGL 1.1.3 crashes where it multiplies in several blocks.
+    edge_ids = torch.arange(len(indices), dtype=torch.int32)
     graph = dgl.graph(
-        ("csc", (indptr, indices, no_edge_ids)),
+        ("csc", (indptr, indices, edge_ids)),
         num_nodes=adjacency.shape[0],
         idtype=torch.int32,
     )
