@@ -38,8 +38,10 @@ from hugraph.cli.validate import validate
 from hugraph.errors import HugraphError, ResourceError, SpecError, is_out_of_memory
 
 # Idle threads of a parallel loop sleep instead of spinning, which beside another busy process made
-# training steps many times slower. Torch reads it once, when a verb loads it.
+# training steps many times slower. Large tensors lie in large pages, of which the kernel has fewer
+# to hand out. Torch reads both once, when a verb loads it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -23,7 +23,7 @@ from hugraph.nn import (
     SplitConv,
     SymmetricAdjacency,
     neighbor_sum,
-    pooled_adjacencies,
+    pooled_adjacency,
 )
 from hugraph.nn.adjacency import Adjacency
 from hugraph.nn.hierarchy import Conv, Pooling
@@ -42,8 +42,8 @@ class HUIGN(PairwiseModel):
     and modalities, and `l2` of the batch's ID and taste rows.
 
     The mathematics is exact but ordered for speed. What a [`SplitConv`][hugraph.nn.SplitConv]
-    propagates over fixed features is constant and computed once, here. The pooled adjacencies of
-    all modalities take one sparse product in the forward pass and none in the backward pass. Only a
+    propagates over fixed features is constant and computed once, here. A pooled
+    adjacency takes one sparse product in the forward pass and none in the backward pass. Only a
     batch's own items are assembled over all levels.
 
     Args:
@@ -155,7 +155,7 @@ class HUIGN(PairwiseModel):
             entropies.append(entropy)
         pooled: list[Tensor | None] = [None] * len(firsts)
         if len(self.levels) > 1:
-            pooled = [*pooled_adjacencies(self.adjacency, firsts)]
+            pooled = [pooled_adjacency(self.adjacency, first) for first in firsts]
         levels = zip(refined, firsts, entropies, pooled, strict=True)
         climbed = [h.climb(*level) for h, level in zip(self.hierarchies, levels, strict=True)]
         return dict(zip(self.content.names, climbed, strict=True))

@@ -6,7 +6,7 @@ from hugraph.nn.adjacency import (
     bipartite_adjacency,
     is_symmetric,
     neighbor_sum,
-    pooled_adjacencies,
+    pooled_adjacency,
     to_sparse_tensor,
 )
 from hugraph.nn.content import ModalityContent
@@ -62,7 +62,7 @@ __all__ = [
     "nearest_neighbors",
     "neighbor_sum",
     "normalized_weights",
-    "pooled_adjacencies",
+    "pooled_adjacency",
     "soft_assignment",
     "to_sparse_tensor",
     "unit_rows",

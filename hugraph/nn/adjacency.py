@@ -10,7 +10,7 @@ An adjacency $A$ over `n` nodes is one of
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import torch
@@ -122,25 +122,22 @@ def neighbor_sum(adjacency: Adjacency, features: Tensor) -> Tensor:
         return _product(adjacency, full_precision(features))
 
 
-def pooled_adjacencies(adjacency: Adjacency, assignments: Sequence[Tensor]) -> list[Tensor]:
-    r"""Computes $A'_m = S_m^\top A S_m$ for several assignments with one pass over the edges.
+def pooled_adjacency(adjacency: Adjacency, assignment: Tensor) -> Tensor:
+    r"""Computes $A' = S^\top A S$.
 
     Args:
         adjacency: $A$, over `n` nodes.
-        assignments: $S_m$, `(n, k_m)` each.
+        assignment: $S$, `(n, k)`.
 
     Returns:
-        One `(k_m, k_m)` tensor per assignment.
+        `(k, k)`.
 
     Source:
         HUIGN, [Wei et al. 2021](https://arxiv.org/abs/2110.14925), Eq. 8.
     """
-    sizes = [assignment.shape[1] for assignment in assignments]
-    stacked = assignments[0] if len(assignments) == 1 else torch.cat(list(assignments), dim=1)
     if isinstance(adjacency, SymmetricAdjacency):
-        return list(_SymmetricPooling.apply(adjacency.matrix, sizes, stacked))
-    summed = neighbor_sum(adjacency, stacked).split(sizes, dim=1)
-    return [s.T @ a_s for s, a_s in zip(assignments, summed, strict=True)]
+        return _SymmetricPooling.apply(adjacency.matrix, assignment)
+    return assignment.T @ neighbor_sum(adjacency, assignment)
 
 
 def degrees(adjacency: Adjacency, like: Tensor) -> Tensor:
@@ -272,22 +269,17 @@ class _SymmetricProduct(torch.autograd.Function):
 
 class _SymmetricPooling(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, matrix: "dgl.DGLGraph | Tensor", sizes: list[int], stacked: Tensor
-    ) -> tuple[Tensor, ...]:
-        ctx.sizes, ctx.dtype = sizes, stacked.dtype
-        stacked = full_precision(stacked)
-        with torch.autocast(stacked.device.type, enabled=False):
-            summed = _product(matrix, stacked)
-            pairs = zip(stacked.split(sizes, dim=1), summed.split(sizes, dim=1), strict=True)
-            pooled = tuple(s.T @ a_s for s, a_s in pairs)
+    def forward(ctx: Any, matrix: "dgl.DGLGraph | Tensor", assignment: Tensor) -> Tensor:
+        ctx.dtype = assignment.dtype
+        assignment = full_precision(assignment)
+        with torch.autocast(assignment.device.type, enabled=False):
+            summed = _product(matrix, assignment)
+            pooled = assignment.T @ summed
         ctx.save_for_backward(summed)
         return pooled
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
         (summed,) = ctx.saved_tensors
-        pairs = zip(summed.split(ctx.sizes, dim=1), gradients, strict=True)
-        parts = [a_s @ (g + g.T) for a_s, g in pairs]
-        return None, None, torch.cat(parts, dim=1).to(ctx.dtype)
+        return None, (summed @ (gradient + gradient.T)).to(ctx.dtype)

@@ -9,7 +9,7 @@ from annotated_types import Gt
 from torch import Tensor, nn
 
 from hugraph.checks import check_options
-from hugraph.nn.adjacency import Adjacency, pooled_adjacencies
+from hugraph.nn.adjacency import Adjacency, pooled_adjacency
 from hugraph.nn.functional import intent_independence
 
 
@@ -108,7 +108,7 @@ class IntentHierarchy(nn.Module):
         assignment, entropy = self.poolings[0].assign(refined)
         pooled = None
         if len(self.poolings) > 1:
-            (pooled,) = pooled_adjacencies(adjacency, [assignment])
+            pooled = pooled_adjacency(adjacency, assignment)
         return self.climb(refined, assignment, entropy, pooled)
 
     def climb(
@@ -130,7 +130,7 @@ class IntentHierarchy(nn.Module):
             nodes = conv(features, adjacency)
             assignment, level_entropy = pooling.assign(nodes)
             features = pooling.features_above(nodes, assignment)
-            (adjacency,) = pooled_adjacencies(adjacency, [assignment])
+            adjacency = pooled_adjacency(adjacency, assignment)
             assignments.append(assignment)
             entropy = entropy + level_entropy
         independence = torch.stack([intent_independence(p.supernodes) for p in self.poolings])

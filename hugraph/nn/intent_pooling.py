@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
 from hugraph.checks import check_options
-from hugraph.nn.adjacency import Adjacency, num_nodes, pooled_adjacencies
+from hugraph.nn.adjacency import Adjacency, num_nodes, pooled_adjacency
 from hugraph.nn.functional import soft_assignment
 
 
@@ -72,7 +72,7 @@ class IntentPooling(nn.Module):
                 f"the adjacency has {num_nodes(adjacency)} nodes for {len(features)} feature rows"
             )
         assignment, entropy = self.assign(features)
-        (pooled,) = pooled_adjacencies(adjacency, [assignment])
+        pooled = pooled_adjacency(adjacency, assignment)
         return PooledLevel(self.features_above(features, assignment), pooled, assignment, entropy)
 
     def assign(self, features: Tensor) -> tuple[Tensor, Tensor]:
