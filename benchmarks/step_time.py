@@ -1,43 +1,43 @@
 """One training step of HUIGN: the library's path against the same mathematics with dense matrices.
 
-    python benchmarks/step_time.py [--items 4000] [--repeats 9]
+    python benchmarks/step_time.py [--data DIR] [--repeats 9] [KEY=VALUE ...]
+
+DIR is a dataset directory, the built-in synthetic data if left out; KEY=VALUE overrides the specs
+of `examples/`. The dense side writes Eq. 3 to 18 down one after the other and computes everything
+in every step, for all users and items, over a dense adjacency: as the authors' code does, of which
+it is a reconstruction from the formulas.
 
 Both sides start from the same parameters and see the same batch; that they agree in loss and
-gradient is checked before anything is timed. Groups of five steps alternate, dense and fast, in one
+gradient is checked before anything is timed. Groups of steps alternate, dense and fast, in one
 process with one thread: within a group a step finds the caches as the step before left them, as in
-training. The figures are medians of CPU seconds. Writes `benchmarks/results/step_time.md`.
+training. The figures are medians of CPU seconds. Writes `benchmarks/results/step_time.md`, or
+`step_time_<dataset>.md` for a directory.
 """
 
 import argparse
+import os
 import platform
 import statistics
 import time
 from functools import partial
 from pathlib import Path
 
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command line does, before torch loads
+
 import torch
 import torch.nn.functional as F
 
 from hugraph import __version__
-from hugraph.data.features import scale_features
-from hugraph.data.synthetic import planted
-from hugraph.graph import CoInteractionGraphBuilder
+from hugraph.assembly import SCHEMA, Experiment
 from hugraph.interfaces import Triples
-from hugraph.models.huign import HUIGN
-from hugraph.nn import IntraLevelConv, MultiModalFusion
+from hugraph.nn import to_sparse_tensor
 
-GROUP = 5
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+SPECS = {"paper": "huign_paper.yaml", "authors' code": "huign_official_code.yaml"}
+PLANTED = [[f"data.num_items={items}", f"data.dim={dim}"] for items in (4000,) for dim in (64, 128)]
+THRESHOLDS = (2, 5)
+BATCH = 1024
 WEIGHTS = {"bpr": 1.0, "assignment_entropy": 1e-4, "intent_independence": 1e-4, "l2": 1e-4}
-MODES = {
-    "paper": {},
-    "authors' code": {
-        "conv": partial(
-            IntraLevelConv, hops=2, weight=True, activation="leaky_relu", clamp_degree=True
-        ),
-        "fusion": partial(MultiModalFusion, method="sum"),
-        "l2": "mean",
-    },
-}
 
 
 def dense_terms(model, contents, adjacency, batch):
@@ -85,43 +85,35 @@ def total(terms):
     return sum(WEIGHTS[name] * term for name, term in terms.items())
 
 
-def step(terms, optimizer):
-    """CPU seconds of one step, as the mean of a group."""
+def step(terms, optimizer, count):
+    """CPU seconds of one step, as the mean of `count`."""
     began = time.process_time()
-    for _ in range(GROUP):
+    for _ in range(count):
         optimizer.zero_grad()
         total(terms()).backward()
         optimizer.step()
-    return (time.process_time() - began) / GROUP
+    return (time.process_time() - began) / count
 
 
-def measure(mode, num_items, dim, repeats):
-    dataset = planted(num_items=num_items, num_users=3000, interactions_per_user=20, dim=dim)
-    contents = {
-        m: torch.from_numpy(scale_features(x, "standardize")) for m, x in dataset.features.items()
-    }
-    graph = CoInteractionGraphBuilder(min_common_users=2).build(
-        dataset.users, dataset.items, num_items
-    )
-    sides = {}
+def measure(mode, overrides, repeats):
+    spec = SCHEMA.resolve(EXAMPLES / SPECS[mode], ["model.aliased_penalties=false", *overrides])
+    experiment = Experiment.prepare(spec)
+    num_users, num_items = experiment.dataset.num_users, experiment.dataset.num_items
     generator = torch.Generator().manual_seed(0)
     batch = Triples(
-        torch.randint(dataset.num_users, (1024,), generator=generator),
-        *(torch.randint(num_items, (1024,), generator=generator) for _ in range(2)),
+        torch.randint(num_users, (BATCH,), generator=generator),
+        *(torch.randint(num_items, (BATCH,), generator=generator) for _ in range(2)),
     )
-    dense = torch.zeros(num_items, num_items)
-    sources, destinations = graph.edges()
-    dense[destinations.long(), sources.long()] = 1.0
+    sides = {}
     for side in ("dense", "fast"):
-        torch.manual_seed(0)
-        model = HUIGN(dataset.num_users, num_items, contents, graph, **MODES[mode])
+        model = experiment.build_model()
         if side == "dense":
-            inputs = list(contents.values())
-            terms = partial(dense_terms, model, inputs, dense, batch)
+            contents = list(experiment.modality_features.values())
+            dense = to_sparse_tensor(experiment.item_adjacency).to_dense()
+            terms = partial(dense_terms, model, contents, dense, batch)
         else:
             terms = partial(model.terms, batch)
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-        sides[side] = (model, terms, optimizer)
+        sides[side] = model, terms, torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
 
     losses, gradients = [], []
     for model, terms, _ in sides.values():
@@ -133,48 +125,57 @@ def measure(mode, num_items, dim, repeats):
     )
     assert abs(losses[0] - losses[1]) < 1e-5 * abs(losses[0]), losses
 
+    groups = {side: max(1, round(0.2 / step(*sides[side][1:], 1))) for side in sides}
     seconds = {side: [] for side in sides}
-    for repeat in range(repeats + 1):
+    for _ in range(repeats):
         for side, (_, terms, optimizer) in sides.items():
-            spent = step(terms, optimizer)
-            if repeat:  # the first group warms up
-                seconds[side].append(spent)
+            seconds[side].append(step(terms, optimizer, groups[side]))
     medians = {side: statistics.median(values) for side, values in seconds.items()}
     ratios = [d / f for d, f in zip(seconds["dense"], seconds["fast"], strict=True)]
+    columns = "+".join(str(x.shape[1]) for x in experiment.modality_features.values())
+    threshold, edges = spec.graph.options["min_common_users"], experiment.item_adjacency.num_edges()
     return (
-        f"| {mode} | {num_items:,} | {dim} | {graph.num_edges():,} | {1e3 * medians['dense']:.1f} "
-        f"| {1e3 * medians['fast']:.1f} | {statistics.median(ratios):.1f}x "
-        f"({min(ratios):.1f}-{max(ratios):.1f}) | {worst:.0e} |"
+        f"| {mode} | {num_items:,} | {columns} | {threshold} | {edges:,} "
+        f"| {1e3 * medians['dense']:.1f} | {1e3 * medians['fast']:.1f} "
+        f"| {statistics.median(ratios):.1f}x ({min(ratios):.1f}-{max(ratios):.1f}) "
+        f"| {worst:.0e} |"
     )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--items", type=int, default=4000)
+    parser.add_argument("--data", type=Path, metavar="DIR")
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.data is None:
+        name, cases = "planted data", [[*case, "graph.min_common_users=2"] for case in PLANTED]
+    else:
+        name = arguments.data.resolve().name
+        data = f"data={{source: directory, path: {arguments.data}, scaling: standardize}}"
+        cases = [
+            [data, "model.modalities=null", f"graph.min_common_users={threshold}"]
+            for threshold in THRESHOLDS
+        ]
     lines = [
-        "| options | items | columns | edges | dense, CPU ms | fast, CPU ms | dense / fast (range) "
-        "| largest relative gradient difference |",
-        "|---|---|---|---|---|---|---|---|",
-        *(
-            measure(mode, arguments.items, dim, arguments.repeats)
-            for mode in MODES
-            for dim in (64, 128)
-        ),
+        "| options | items | columns | threshold | edges | dense, CPU ms | fast, CPU ms "
+        "| dense / fast (range) | largest relative gradient difference |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    table = "\n".join(lines)
+    for mode in SPECS:
+        for case in cases:
+            lines.append(measure(mode, [*case, *arguments.overrides], arguments.repeats))
+            print(lines[-1], flush=True)
     header = (
-        f"Planted data, 3 modalities, levels 32, 8, 4, batch 1,024, one thread; "
-        f"medians of {arguments.repeats} alternating groups of {GROUP} steps. "
-        f"hugraph {__version__}, "
+        f"One step on {name}, levels 32, 8, 4, batch {BATCH:,}, one thread; medians of "
+        f"{arguments.repeats} alternating groups. hugraph {__version__}, "
         f"torch {torch.__version__}, {platform.machine()}.\n\n"
     )
-    out = Path(__file__).parent / "results" / "step_time.md"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(header + table + "\n")
-    print(header + table)
+    suffix = "" if arguments.data is None else f"_{name}"
+    out = Path(__file__).parent / "results" / f"step_time{suffix}.md"
+    out.write_text(header + "\n".join(lines) + "\n")
+    print(f"written to {out}")
 
 
 if __name__ == "__main__":

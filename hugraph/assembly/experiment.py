@@ -13,6 +13,7 @@ from hugraph.assembly.sections import Spec
 from hugraph.data.dataset import Dataset
 from hugraph.data.features import scale_features
 from hugraph.data.filter import filter_interactions
+from hugraph.data.projection import project_features
 from hugraph.data.split import Pairs, Split, make_split
 from hugraph.errors import DataError, HugraphError, SpecError, hint
 from hugraph.graph import co_interaction_histogram, user_item_graph
@@ -113,14 +114,8 @@ class Experiment:
 
     @cached_property
     def modality_features(self) -> ModalityFeatures:
-        """Scaled features of every modality, on the device."""
-        scaling = self.spec.data.scaling
-        return {
-            name: self._tokens(features)
-            if isinstance(features, TokenBag)
-            else torch.from_numpy(scale_features(features, scaling)).to(self.device)
-            for name, features in self.dataset.features.items()
-        }
+        """Scaled and projected features of every modality, on the device."""
+        return {name: self._content(given) for name, given in self.dataset.features.items()}
 
     @cached_property
     def item_adjacency(self) -> Adjacency:
@@ -189,8 +184,15 @@ class Experiment:
 
         return Interactions(tensor(pairs.users), tensor(pairs.items))
 
-    def _tokens(self, bag: TokenBag) -> TokenBag:
-        return TokenBag(bag.tokens.to(self.device), bag.offsets.to(self.device), bag.num_tokens)
+    def _content(self, given: NDArray[Any] | TokenBag) -> Tensor | TokenBag:
+        if isinstance(given, TokenBag):
+            tokens, offsets = given.tokens.to(self.device), given.offsets.to(self.device)
+            return TokenBag(tokens, offsets, given.num_tokens)
+        data = self.spec.data
+        features = scale_features(given, data.scaling)
+        if data.project is not None:
+            features = project_features(features, data.project)
+        return torch.from_numpy(features).to(self.device)
 
 
 def require_modalities(spec: Spec, dataset: Dataset) -> None:

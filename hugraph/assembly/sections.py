@@ -40,6 +40,9 @@ class DataSection:
         k_core: Fewest interactions of a user and of an item that stays; 0 for no limit.
         min_rating: Lowest rating that counts as an interaction.
         scaling: Scale of the features: as they are, standardized by column, or of unit length.
+        project: Most columns of a modality. Wider features are turned into the directions in which
+            they are longest, and keep as many: a step of training costs in proportion. Null for
+            all columns.
         split: How the interactions are divided into training, validation and test.
     """
 
@@ -47,6 +50,7 @@ class DataSection:
     k_core: Annotated[int, Ge(0)] = 0
     min_rating: float | None = None
     scaling: Literal["raw", "standardize", "unit"] = "standardize"
+    project: Annotated[int, Ge(1)] | None = None
     split: Annotated[Bound, Component("split")] = field(
         default_factory=lambda: SPLITS.bind("random")
     )

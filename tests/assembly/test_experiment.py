@@ -8,6 +8,7 @@ from hugraph.assembly.recommendation import recommend
 from hugraph.assembly.registry import Bound
 from hugraph.assembly.sections import SCHEMA
 from hugraph.data.features import scale_features
+from hugraph.data.projection import project_features
 from hugraph.errors import DataError, SpecError
 from hugraph.graph import CoInteractionGraphBuilder
 from hugraph.interfaces import Recommender
@@ -37,6 +38,13 @@ def test_features_arrive_scaled_as_the_spec_says(prepare):
         for name, features in experiment.modality_features.items():
             raw = experiment.dataset.features[name]
             assert_close(features, torch.from_numpy(scale_features(raw, scaling)))
+
+
+def test_features_are_projected_after_they_are_scaled(prepare):
+    experiment = prepare("data.project=3")
+    for name, features in experiment.modality_features.items():
+        scaled = scale_features(experiment.dataset.features[name], "standardize")
+        assert_close(features, torch.from_numpy(project_features(scaled, 3)))
 
 
 @pytest.mark.parametrize("model", MODELS)
