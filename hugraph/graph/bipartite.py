@@ -34,6 +34,14 @@ def user_item_graph(
             f"num_users + num_items must be at most {MAX_NODES}, got {num_users + num_items}"
         )
     shape = (num_users, num_items)
-    history = sparse.coo_array((np.ones(len(users), dtype=bool), (users, items)), shape=shape)
-    adjacency = sparse.block_array([[None, history], [history.T, None]], format="csr")
+    ones = np.ones(len(users), dtype=bool)
+    items_of_user = sparse.coo_array((ones, (users, items)), shape=shape).tocsr()
+    users_of_item = items_of_user.tocsc()
+    nodes = np.concatenate([items_of_user.indices + num_users, users_of_item.indices])
+    starts = np.concatenate(
+        [items_of_user.indptr, len(users_of_item.indices) + users_of_item.indptr[1:]]
+    )
+    num_nodes = num_users + num_items
+    entries = (np.ones(len(nodes), dtype=bool), nodes, starts)
+    adjacency = sparse.csr_array(entries, shape=(num_nodes, num_nodes))
     return symmetric_graph(adjacency, weighted=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from annotated_types import Ge
@@ -16,12 +16,13 @@ from hugraph.graph.indices import Indices
 from hugraph.graph.pairs import (
     MAX_PAIRS,
     MEMORY_BUDGET_MB,
+    Owners,
     PairCounts,
     count_pairs,
-    incidence_matrix,
+    item_owners,
     pair_capacity,
 )
-from hugraph.graph.symmetric import symmetric_graph
+from hugraph.graph.symmetric import Pairs, symmetric_graph, symmetric_matrix
 
 EdgeWeight = Literal["binary", "count", "jaccard", "cosine"]
 SelfLoops = Literal["none", "isolated", "all"]
@@ -109,27 +110,26 @@ class CoInteractionGraphBuilder:
             DataError: If no pair reaches the threshold, or there are more than `max_pairs` pairs.
             ResourceError: If the graph does not fit into `memory_budget_mb`.
         """
-        incidence = incidence_matrix(
+        owners = item_owners(
             user_ids, item_ids, num_items, max_items_per_user=self.max_items_per_user
         )
-        adjacency = self._neighbors(incidence)
+        adjacency = symmetric_matrix(self._pairs(owners), num_items)
         if self.max_neighbors is not None:
             adjacency = _strongest(adjacency, self.max_neighbors)
         if self.self_loops != "none":
             looped = np.ones(num_items, dtype=bool)
             if self.self_loops == "isolated":
                 looped = np.diff(adjacency.indptr) == 0
-            adjacency = adjacency + _loops(looped)
+            adjacency = adjacency + _loops(looped, adjacency.dtype)
         return symmetric_graph(adjacency, weighted=self.weight != "binary")
 
-    def _neighbors(self, incidence: sparse.csr_array) -> sparse.csr_array:
-        num_items = incidence.shape[1]
-        users_per_item = np.bincount(incidence.indices, minlength=num_items)
-        capacity = pair_capacity(incidence, self.memory_budget_mb)
-        found: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]] = []
+    def _pairs(self, owners: Owners) -> list[Pairs]:
+        users_per_item = np.diff(owners.starts)
+        capacity = pair_capacity(owners, self.memory_budget_mb)
+        found: list[Pairs] = []
         num_edges = 0
         for pairs in count_pairs(
-            incidence,
+            owners,
             at_least=self.min_common_users,
             max_pairs=self.max_pairs,
             memory_budget_mb=self.memory_budget_mb,
@@ -141,17 +141,17 @@ class CoInteractionGraphBuilder:
                     f" into memory_budget_mb of {self.memory_budget_mb:,}",
                     fix="raise min_common_users or memory_budget_mb",
                 )
-            found.append((pairs.first, pairs.second, self._strength(pairs, users_per_item)))
+            found.append(Pairs(pairs.first, pairs.second, self._strengths(pairs, users_per_item)))
         if num_edges == 0:
-            raise self._no_edges(incidence)
-        first, second, strength = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        upper = sparse.coo_array((strength, (first, second)), shape=(num_items, num_items)).tocsr()
-        return upper + upper.T
+            raise self._no_edges(owners)
+        return found
 
-    def _strength(
+    def _strengths(
         self, pairs: PairCounts, users_per_item: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        common = pairs.common_users
+    ) -> NDArray[np.float32] | None:
+        if self.weight == "binary" and self.max_neighbors is None:
+            return None
+        common = pairs.common_users.astype(np.int64)
         if self.weight in ("binary", "count"):
             return common.astype(np.float32)
         first, second = users_per_item[pairs.first], users_per_item[pairs.second]
@@ -159,12 +159,12 @@ class CoInteractionGraphBuilder:
             return (common / (first + second - common)).astype(np.float32)
         return (common / np.sqrt(first * second)).astype(np.float32)
 
-    def _no_edges(self, incidence: sparse.csr_array) -> DataError:
+    def _no_edges(self, owners: Owners) -> DataError:
         try:
             blocks = count_pairs(
-                incidence, max_pairs=self.max_pairs, memory_budget_mb=self.memory_budget_mb
+                owners, max_pairs=self.max_pairs, memory_budget_mb=self.memory_budget_mb
             )
-            largest = max(int(pairs.common_users.max(initial=0)) for pairs in blocks)
+            largest = max((int(p.common_users.max(initial=0)) for p in blocks), default=0)
         except (DataError, ResourceError):  # counting every pair is more than was asked for
             return DataError(
                 f"0 edges at threshold {self.min_common_users}", fix="lower min_common_users"
@@ -213,11 +213,9 @@ def co_interaction_histogram(
     edges = {int(threshold): 0 for threshold in thresholds}
     if not edges or min(edges) < 1:
         raise ValueError(f"thresholds must be at least 1, got {sorted(edges)}")
-    incidence = incidence_matrix(
-        user_ids, item_ids, num_items, max_items_per_user=max_items_per_user
-    )
+    owners = item_owners(user_ids, item_ids, num_items, max_items_per_user=max_items_per_user)
     for pairs in count_pairs(
-        incidence,
+        owners,
         at_least=min(edges),
         max_pairs=max_pairs,
         memory_budget_mb=memory_budget_mb,
@@ -228,17 +226,17 @@ def co_interaction_histogram(
 
 
 def _strongest(adjacency: sparse.csr_array, limit: int) -> sparse.csr_array:
-    adjacency.sort_indices()
-    items = np.repeat(np.arange(adjacency.shape[0]), np.diff(adjacency.indptr))
-    order = np.lexsort((-adjacency.data, items))  # stable: of equals, the smaller neighbour first
-    rank = np.arange(adjacency.nnz) - adjacency.indptr[items]  # `items` is sorted already
-    kept = order[rank < limit]
-    entries = (adjacency.data[kept], (items[kept], adjacency.indices[kept]))
-    chosen = sparse.coo_array(entries, shape=adjacency.shape).tocsr()
-    return chosen.maximum(chosen.T)
+    from hugraph.graph.strongest import strongest
+
+    starts = adjacency.indptr.astype(np.int64)
+    kept = strongest(starts, adjacency.indices.view(np.uint32), adjacency.data, limit)
+    starts = np.concatenate([[0], np.cumsum(kept)])[starts]
+    entries = (adjacency.data[kept], adjacency.indices[kept], starts)
+    return sparse.csr_array(entries, shape=adjacency.shape)
 
 
-def _loops(looped: NDArray[np.bool_]) -> sparse.csr_array:
+def _loops(looped: NDArray[np.bool_], dtype: np.dtype[Any]) -> sparse.csr_array:
     items = np.flatnonzero(looped)
-    entries = (np.ones(len(items), dtype=np.float32), (items, items))
-    return sparse.coo_array(entries, shape=(len(looped), len(looped))).tocsr()
+    starts = np.concatenate([[0], np.cumsum(looped)])
+    entries = (np.ones(len(items), dtype=dtype), items, starts)
+    return sparse.csr_array(entries, shape=(len(looped), len(looped)))

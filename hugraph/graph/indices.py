@@ -12,7 +12,7 @@ MAX_NODES = 2**31 - 1  # the graphs have int32 ids
 
 
 def index_array(name: str, values: Indices, size: int | None = None) -> NDArray[np.int64]:
-    r"""Copies `values` into int64 after checking that they can index `size` rows.
+    r"""Gives `values` as int64, not always a copy, once it is sure that they index `size` rows.
 
     Args:
         name: What the caller calls `values`, for the message.
@@ -34,7 +34,7 @@ def index_array(name: str, values: Indices, size: int | None = None) -> NDArray[
         if not 0 <= array[position] <= upper:
             allowed = "must not be negative" if size is None else f"must lie in [0, {size})"
             raise ValueError(f"{name} {allowed}, got {array[position]} at position {position}")
-    return array.astype(np.int64)
+    return array.astype(np.int64, copy=False)
 
 
 def aligned_indices(

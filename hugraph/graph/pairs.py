@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy import sparse
 
 from hugraph.errors import DataError, ResourceError
 from hugraph.graph.indices import Indices, aligned_indices
@@ -16,28 +18,35 @@ MAX_PAIRS = 1_000_000_000
 MEMORY_BUDGET_MB = 2048
 
 # Peak bytes, by what they grow with; a test holds the sum against RLIMIT_AS.
-_BYTES_PER_INTERACTION = 64
+_BYTES_PER_INTERACTION = 40
 _BYTES_PER_ITEM = 64
-_BYTES_PER_BLOCK_ENTRY = 32
-_BYTES_PER_PAIR = 112  # of the pairs that a caller keeps, and makes a graph of
+_BYTES_PER_USER = 32
+_BYTES_PER_BLOCK_PAIR = 24  # in the buffers of a block, and once more cut to length
+_BYTES_PER_PAIR = 64  # of the pairs that a caller keeps, and makes a graph of
 
-# Each block slices the interactions once, which larger blocks amortise; beyond this many entries
-# fresh pages cost more than slicing.
-_ENTRIES_PER_INTERACTION = 4
+_PAIRS_PER_BLOCK = 2**20  # more do not make counting faster
+
+
+class Owners(NamedTuple):
+    """The users of each item: those of item `i` are `users[starts[i]:starts[i + 1]]`."""
+
+    starts: NDArray[np.int64]  # (num_items + 1,)
+    users: NDArray[np.uint32]  # (num_interactions,), of an item ascending, each once
+    num_users: int
 
 
 class PairCounts(NamedTuple):
     """Some pairs of items, each once, with the number of distinct users that have both."""
 
-    first: NDArray[np.int32]  # (num_pairs,)
-    second: NDArray[np.int32]  # (num_pairs,), above `first`
-    common_users: NDArray[np.int32]  # (num_pairs,), at least 1
+    first: NDArray[np.uint32]  # (num_pairs,)
+    second: NDArray[np.uint32]  # (num_pairs,), above `first`
+    common_users: NDArray[np.uint32]  # (num_pairs,), at least 1
 
 
-def incidence_matrix(
+def item_owners(
     user_ids: Indices, item_ids: Indices, num_items: int, *, max_items_per_user: int | None = None
-) -> sparse.csr_array:
-    """Says who has what: `(num_active_users, num_items)`, ones, each pair counted once.
+) -> Owners:
+    """Says who has what, each pair of user and item once.
 
     Args:
         user_ids: `(num_interactions,)`, any ids that are not negative.
@@ -49,98 +58,122 @@ def incidence_matrix(
     Raises:
         ValueError: If the arrays differ in length or an id is out of range.
     """
+    from hugraph.graph.kernels import group, turn
+
     users, items = aligned_indices(user_ids, item_ids, None, num_items)
-    active, rows = np.unique(users, return_inverse=True)
-    ones = np.ones(len(rows), dtype=np.int32)
-    matrix = sparse.coo_array((ones, (rows, items)), shape=(len(active), num_items)).tocsr()
-    matrix.data[:] = 1
-    if max_items_per_user is not None and matrix.nnz:
-        matrix = _most_popular(matrix, max_items_per_user)
-    return matrix
+    num_users = int(users.max(initial=-1)) + 1
+    if num_users > 2 * len(users):  # so large ids are names, and are numbered
+        active = np.unique(users)
+        users, num_users = np.searchsorted(active, users), len(active)
+    histories = group(users.astype(np.uint32), items.astype(np.uint32), num_users)
+    owners = Owners(*turn(*histories, num_items), num_users)
+    return owners if max_items_per_user is None else _most_popular(owners, max_items_per_user)
 
 
 def count_pairs(
-    incidence: sparse.csr_array,
+    owners: Owners,
     *,
     at_least: int = 1,
     max_pairs: int = MAX_PAIRS,
     memory_budget_mb: int = MEMORY_BUDGET_MB,
 ) -> Iterator[PairCounts]:
-    r"""Yields every pair of items with at least `at_least` common users, ordered by first item.
+    r"""Yields every pair of items with at least `at_least` common users, in a fixed order.
 
-    $R^\top R$ is multiplied in blocks of rows, from the diagonal on, and each block is cut at the
-    threshold before the next is begun. Nothing of the size `num_items` squared is ever made.
+    Items that fewer users have are left out, the others ranked by their number of users. An item is
+    counted together with those before it in the histories of its users: popular ones mostly, whose
+    counters stay in the cache. Blocks of items run in as many threads as torch uses.
 
     Args:
-        incidence: `(num_users, num_items)`, $R$.
+        owners: The users of each item.
         at_least: The threshold.
         max_pairs: Refuses histories that hold more item pairs, $\sum_u d_u (d_u - 1) / 2$: they
             are the work to do.
-        memory_budget_mb: MiB for the interactions and one block.
+        memory_budget_mb: MiB for the interactions and the blocks.
 
     Raises:
         DataError: If there are more than `max_pairs` pairs.
-        ResourceError: If `memory_budget_mb` does not hold the interactions and one row.
+        ResourceError: If `memory_budget_mb` does not hold the interactions and one item's pairs.
     """
-    users_per_item = np.bincount(incidence.indices, minlength=incidence.shape[1])
-    incidence = _only(incidence, users_per_item[incidence.indices] >= at_least)
-    _check_work(incidence, max_pairs)
-    spare = _spare_bytes(incidence, memory_budget_mb)
-    fitting = spare // 2 // _BYTES_PER_BLOCK_ENTRY
-    worthwhile = max(_ENTRIES_PER_INTERACTION * incidence.nnz, incidence.shape[1])
-    return _blocks(incidence, at_least, min(fitting, worthwhile))
+    from hugraph.graph.kernels import rank_histories
+
+    spare = _spare_bytes(owners, memory_budget_mb) // 2  # the other half is the caller's
+    order = _by_popularity(owners)
+    order = order[: np.count_nonzero(np.diff(owners.starts) >= at_least)]
+    histories, ranks, places, work = rank_histories(
+        owners.starts, owners.users, order, owners.num_users
+    )
+    _check_work(np.diff(histories), max_pairs)
+    bounds = np.minimum(work // at_least, np.arange(len(order)))  # of each rank's pairs
+    of_thread = _BYTES_PER_BLOCK_PAIR * int(bounds.max(initial=1)) + 4 * len(order)
+    num_threads = max(1, min(torch.get_num_threads(), spare // of_thread - 1))
+    fitting = spare // (num_threads + 1) // _BYTES_PER_BLOCK_PAIR
+    blocks = _cut(bounds, min(fitting, _PAIRS_PER_BLOCK))
+    arrays = (owners.starts, owners.users, places, order, histories, ranks)
+    return _count(blocks, arrays, bounds, at_least, num_threads)
 
 
-def pair_capacity(incidence: sparse.csr_array, memory_budget_mb: int) -> int:
+def pair_capacity(owners: Owners, memory_budget_mb: int) -> int:
     """How many pairs fit into `memory_budget_mb` MiB, with the graph that is made of them."""
-    return _spare_bytes(incidence, memory_budget_mb) // _BYTES_PER_PAIR
+    return _spare_bytes(owners, memory_budget_mb) // _BYTES_PER_PAIR
 
 
-def _blocks(
-    items_of_user: sparse.csr_array, at_least: int, max_entries: int
+def _count(
+    blocks: Iterable[tuple[int, int]],
+    arrays: tuple[NDArray[np.integer], ...],
+    bounds: NDArray[np.int64],
+    at_least: int,
+    num_threads: int,
 ) -> Iterator[PairCounts]:
-    users_of_item = items_of_user.T.tocsr()
-    degrees = np.diff(items_of_user.indptr).astype(np.int64)
-    bounds = np.minimum(users_of_item @ degrees, items_of_user.shape[1])
+    from hugraph.graph.kernels import count_block
+
+    def count(begin: int, end: int) -> PairCounts:
+        room = int(bounds[begin:end].sum())
+        pairs = [np.empty(room, np.uint32) for _ in PairCounts._fields]
+        counts = np.zeros(end, np.uint32)
+        found = count_block(*arrays, begin, end, at_least, counts, *pairs)
+        return PairCounts(*(part[:found].copy() for part in pairs))
+
+    running: deque[Future[PairCounts]] = deque()
+    with ThreadPoolExecutor(num_threads) as threads:
+        for block in blocks:
+            if len(running) == num_threads:
+                yield running.popleft().result()
+            running.append(threads.submit(count, *block))
+        while running:
+            yield running.popleft().result()
+
+
+def _cut(bounds: NDArray[np.int64], limit: int) -> Iterator[tuple[int, int]]:
+    """Cuts ranks into ranges whose bounds add up to `limit` at most, or have one rank."""
     ends = np.concatenate([[0], np.cumsum(bounds)])
-    start = 0
-    while start < len(bounds):
-        stop = int(np.searchsorted(ends, ends[start] + max_entries, side="right")) - 1
-        block = (users_of_item[start:stop] @ items_of_user[:, start:]).tocoo()
-        kept = block.data >= at_least
-        kept &= block.col > block.row
-        yield PairCounts(
-            first=block.row[kept].astype(np.int32) + np.int32(start),
-            second=block.col[kept].astype(np.int32) + np.int32(start),
-            common_users=block.data[kept],
-        )
-        start = stop
+    begin = 0
+    while begin < len(bounds):
+        end = int(np.searchsorted(ends, ends[begin] + limit, side="right")) - 1
+        end = max(end, begin + 1)
+        yield begin, end
+        begin = end
 
 
-def _most_popular(incidence: sparse.csr_array, limit: int) -> sparse.csr_array:
-    users_per_item = np.bincount(incidence.indices, minlength=incidence.shape[1])
-    users = np.repeat(np.arange(incidence.shape[0]), np.diff(incidence.indptr))
-    order = np.lexsort((incidence.indices, -users_per_item[incidence.indices], users))
-    rank = np.arange(incidence.nnz) - incidence.indptr[users]  # `users` is sorted already
-    kept = np.zeros(incidence.nnz, dtype=bool)
-    kept[order[rank < limit]] = True
-    return _only(incidence, kept)
+def _by_popularity(owners: Owners) -> NDArray[np.uint32]:
+    """Orders the items: those with the most users first; of equals, the smaller id."""
+    return np.argsort(-np.diff(owners.starts), kind="stable").astype(np.uint32)
 
 
-def _only(incidence: sparse.csr_array, kept: NDArray[np.bool_]) -> sparse.csr_array:
-    if kept.all():
-        return incidence
-    indptr = np.concatenate([[0], np.cumsum(kept)])[incidence.indptr].astype(np.int32)
-    entries = (incidence.data[kept], incidence.indices[kept], indptr)
-    return sparse.csr_array(entries, shape=incidence.shape)
+def _most_popular(owners: Owners, limit: int) -> Owners:
+    from hugraph.graph.kernels import rank_histories
+
+    order = _by_popularity(owners)
+    _, _, places, _ = rank_histories(owners.starts, owners.users, order, owners.num_users)
+    kept = places < limit
+    starts = np.concatenate([[0], np.cumsum(kept)])[owners.starts]
+    return Owners(starts, owners.users[kept], owners.num_users)
 
 
-def _check_work(incidence: sparse.csr_array, max_pairs: int) -> None:
-    degrees = np.sort(np.diff(incidence.indptr).astype(np.int64))
+def _check_work(degrees: NDArray[np.int64], max_pairs: int) -> None:
     num_pairs = _num_pairs(degrees)
     if num_pairs <= max_pairs:
         return
-    fits, too_many = 1, int(degrees[-1])  # one item per user makes no pair
+    fits, too_many = 1, int(degrees.max())  # one item per user makes no pair
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
         if _num_pairs(np.minimum(degrees, middle)) <= max_pairs:
@@ -149,7 +182,7 @@ def _check_work(incidence: sparse.csr_array, max_pairs: int) -> None:
             too_many = middle
     raise DataError(
         f"the users' histories hold {num_pairs:,} pairs of items, above max_pairs of"
-        f" {max_pairs:,}; the heaviest user has {degrees[-1]:,} items",
+        f" {max_pairs:,}; the heaviest user has {degrees.max():,} items",
         fix=f"set max_items_per_user to {fits} or less, or raise max_pairs",
     )
 
@@ -158,15 +191,20 @@ def _num_pairs(degrees: NDArray[np.int64]) -> int:
     return int((degrees * (degrees - 1) // 2).sum())
 
 
-def _spare_bytes(incidence: sparse.csr_array, memory_budget_mb: int) -> int:
-    num_items = incidence.shape[1]
-    held = _BYTES_PER_INTERACTION * incidence.nnz + _BYTES_PER_ITEM * num_items
-    one_row = 2 * _BYTES_PER_BLOCK_ENTRY * num_items
-    needed_mb = -(-(held + one_row) // 2**20)
+def _spare_bytes(owners: Owners, memory_budget_mb: int) -> int:
+    num_interactions, num_items = len(owners.users), len(owners.starts) - 1
+    held = (
+        _BYTES_PER_INTERACTION * num_interactions
+        + _BYTES_PER_ITEM * num_items
+        + _BYTES_PER_USER * owners.num_users
+    )
+    one_item = 4 * _BYTES_PER_BLOCK_PAIR * num_items
+    needed_mb = -(-(held + one_item) // 2**20)
     if needed_mb > memory_budget_mb:
         raise ResourceError(
-            f"{incidence.nnz:,} interactions with {num_items:,} items need at least {needed_mb:,}"
-            f" MiB for their co-interaction graph, above memory_budget_mb of {memory_budget_mb:,}",
+            f"{num_interactions:,} interactions with {num_items:,} items need at least"
+            f" {needed_mb:,} MiB for their co-interaction graph, above memory_budget_mb of"
+            f" {memory_budget_mb:,}",
             fix=f"raise memory_budget_mb to {4 * needed_mb:,}",
         )
     return memory_budget_mb * 2**20 - held

@@ -131,24 +131,41 @@ def test_order_and_repetition_of_interactions_do_not_matter(histories, threshold
     assert edges_of(once) == edges_of(again)
 
 
-@given(histories)
-def test_small_blocks_count_what_the_whole_product_counts(histories):
-    incidence = pairs.incidence_matrix(*arrays(histories), 8)
+def naive_counts(histories, at_least):
+    histories = [set(history) for history in histories]
+    pairs = itertools.combinations(range(8), 2)
+    counts = {pair: sum(history >= {*pair} for history in histories) for pair in pairs}
+    return {pair: count for pair, count in counts.items() if count >= at_least}
+
+
+@given(histories, st.integers(1, 3), st.integers(1, 9))
+def test_blocks_of_any_size_count_each_pair_once(histories, at_least, pairs_per_block):
+    owners = pairs.item_owners(*arrays(histories), 8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairs, "_ENTRIES_PER_INTERACTION", 0)  # blocks of one or a few rows
-        blocks = list(pairs.count_pairs(incidence))
+        patch.setattr(pairs, "_PAIRS_PER_BLOCK", pairs_per_block)
+        blocks = list(pairs.count_pairs(owners, at_least=at_least))
     counted = [row for block in blocks for row in zip(*map(np.ndarray.tolist, block), strict=True)]
-    whole = (incidence.T @ incidence).toarray()
-    assert sorted(counted) == [
-        (i, j, whole[i, j]) for i, j in itertools.combinations(range(8), 2) if whole[i, j]
-    ]
+    expected = naive_counts(histories, at_least)
+    assert sorted(counted) == [(*pair, count) for pair, count in expected.items()]
 
 
-def test_a_block_holds_no_more_than_it_may():
-    incidence = pairs.incidence_matrix(np.repeat(np.arange(5), 8), np.tile(np.arange(8), 5), 8)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairs, "_ENTRIES_PER_INTERACTION", 0)
-        assert len(list(pairs.count_pairs(incidence))) == 8
+def test_a_block_holds_no_more_than_it_may(monkeypatch):
+    owners = pairs.item_owners(np.repeat(np.arange(5), 8), np.tile(np.arange(8), 5), 8)
+    monkeypatch.setattr(pairs, "_PAIRS_PER_BLOCK", 9)
+    sizes = [len(block.first) for block in pairs.count_pairs(owners)]
+    assert sizes == [6, 9, 6, 7]  # of the ranks 0 to 3, 4 and 5, 6, 7
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_the_graph_does_not_depend_on_the_number_of_threads(num_threads, monkeypatch):
+    rng = np.random.default_rng(0)
+    users, items = rng.integers(200, size=4000), rng.integers(60, size=4000) ** 2 // 60
+    builder = CoInteractionGraphBuilder(weight="cosine", max_neighbors=9)
+    monkeypatch.setattr(pairs, "_PAIRS_PER_BLOCK", 50)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: num_threads)
+    graph = builder.build(users, items, 60)
+    histories = [items[users == user].tolist() for user in range(200)]
+    assert edges_of(graph) == naive_edges(histories, 60, builder)
 
 
 @given(histories, st.integers(1, 4))

@@ -10,11 +10,13 @@ PROGRAM = """
 import resource
 import numpy as np
 from scipy import sparse
-from hugraph.graph import CoInteractionGraphBuilder, user_item_graph
+from hugraph.graph import CoInteractionGraphBuilder
 
 users = np.repeat(np.arange(60), 4000)
 items = np.concatenate([np.random.default_rng(u).permutation(10_000)[:4000] for u in range(60)])
-user_item_graph(users[:9], items[:9], 60, 10_000)  # whatever is loaded on first use
+CoInteractionGraphBuilder(min_common_users=1, weight="jaccard", max_neighbors=1).build(
+    users[:9], items[:9], 10_000
+)  # whatever is loaded on first use
 
 with open("/proc/self/statm") as file:
     now = int(file.read().split()[0]) * resource.getpagesize()
