@@ -165,8 +165,10 @@ def num_nodes(adjacency: Adjacency) -> int:
 
 
 def is_symmetric(adjacency: "dgl.DGLGraph | Tensor") -> bool:
-    r"""Tells whether $A = A^\top$ to the last bit. Sorts the edges: ask once, not in every step."""
-    if isinstance(adjacency, Tensor) and adjacency.layout == torch.strided:
+    r"""Tells whether $A = A^\top$ to the last bit. Turns the edges around: not for every step."""
+    if not isinstance(adjacency, Tensor):
+        return _equals_its_reverse(adjacency)
+    if adjacency.layout == torch.strided:
         return torch.equal(adjacency, adjacency.T)
     rows, columns, weights = _triplets(adjacency)
     n = _num_nodes(adjacency)
@@ -175,10 +177,27 @@ def is_symmetric(adjacency: "dgl.DGLGraph | Tensor") -> bool:
     return torch.equal(there, back) and torch.equal(weights[order], weights[reverse_order])
 
 
+def _equals_its_reverse(graph: "dgl.DGLGraph") -> bool:
+    starts, sources, ids = _sorted_lists(graph)
+    back_starts, destinations, entries = _turned(starts, sources)
+    if not (torch.equal(starts, back_starts) and torch.equal(sources, destinations)):
+        return False
+    weights = graph.edata.get("weight")
+    if weights is None:
+        return True
+    weights = weights.index_select(0, ids)
+    return torch.equal(weights, weights.index_select(0, entries))
+
+
 def to_sparse_tensor(graph: "dgl.DGLGraph", dtype: torch.dtype = torch.float32) -> Tensor:
     """Turns a DGL graph into the sparse CSR tensor of the same adjacency, with int32 indices."""
-    rows, columns, weights = _triplets(graph)
-    return _csr(rows, columns, weights.to(dtype), graph.num_nodes())
+    starts, columns, ids = _sorted_lists(graph)
+    weights = graph.edata.get("weight")
+    if weights is None:
+        weights = torch.ones(len(columns), device=columns.device)
+    else:
+        weights = weights.index_select(0, ids)
+    return _sparse_tensor(starts.to(torch.int32), columns.to(torch.int32), weights.to(dtype))
 
 
 def adjacency_on(graph: "dgl.DGLGraph", device: torch.device | str) -> Adjacency:
@@ -216,19 +235,43 @@ def _triplets(matrix: "dgl.DGLGraph | Tensor") -> tuple[Tensor, Tensor, Tensor]:
     return rows.long(), columns.long(), weights
 
 
+def _sorted_lists(graph: "dgl.DGLGraph") -> tuple[Tensor, Tensor, Tensor]:
+    """The edges by destination, then source: where each node's begin, the sources, and the ids."""
+    starts, sources, ids = graph.adj_tensors("csc")
+    rising = sources[1:] >= sources[:-1]
+    borders = starts[(starts > 0) & (starts < len(sources))]
+    rising[borders.long() - 1] = True  # from one list to the next
+    if not rising.all():
+        starts, destinations, turned = _turned(starts, sources)
+        starts, sources, entries = _turned(starts, destinations)
+        entries = turned.index_select(0, entries)
+        ids = ids.index_select(0, entries) if len(ids) else entries
+    if not len(ids):  # the edges are numbered as they lie
+        ids = torch.arange(len(sources), dtype=starts.dtype, device=starts.device)
+    return starts, sources, ids
+
+
+def _turned(starts: Tensor, sources: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same edges by source, then destination, and where each was, without a sort."""
+    lists = ("csc", (starts, sources, starts.new_empty(0)))
+    graph = dgl.graph(lists, num_nodes=len(starts) - 1, idtype=starts.dtype)
+    turned: tuple[Tensor, Tensor, Tensor] = graph.adj_tensors("csr")
+    return turned
+
+
 def _csr(rows: Tensor, columns: Tensor, weights: Tensor, n: int) -> Tensor:
     order = torch.argsort(rows * n + columns, stable=True)
     row_starts = torch.zeros(n + 1, dtype=torch.int32, device=rows.device)
     row_starts[1:] = torch.cumsum(torch.bincount(rows, minlength=n), 0)
+    return _sparse_tensor(row_starts, columns[order].to(torch.int32), weights[order])
+
+
+def _sparse_tensor(row_starts: Tensor, columns: Tensor, weights: Tensor) -> Tensor:
+    n = len(row_starts) - 1
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(
-            row_starts,
-            columns[order].to(torch.int32),
-            weights[order],
-            size=(n, n),
-            device=rows.device,
-            check_invariants=True,
+            row_starts, columns, weights, size=(n, n), check_invariants=True
         )
 
 

@@ -117,6 +117,27 @@ def test_symmetry_is_recognised_in_every_form(dense):
             SymmetricAdjacency(adjacency)
 
 
+@given(symmetric_adjacencies(weighted=True), st.booleans(), st.integers(0, 2**32 - 1))
+def test_the_order_in_which_edges_are_given_does_not_matter(dense, weighted, seed):
+    rows, columns = dense.nonzero(as_tuple=True)
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+    rows, columns = rows[order], columns[order]
+    graph = dgl.graph((columns, rows), num_nodes=len(dense))
+    if weighted:
+        graph.edata["weight"] = dense[rows, columns]
+    expected = dense if weighted else dense.bool().double()
+    assert torch.equal(to_sparse_tensor(graph, torch.float64).to_dense(), expected)
+    assert is_symmetric(graph)
+    across = (rows != columns).nonzero()[:, 0]
+    if len(across):
+        assert not is_symmetric(dgl.remove_edges(graph, across[:1]))
+
+
+def test_parallel_edges_need_as_many_back():
+    assert is_symmetric(dgl.graph(([0, 0, 1, 1], [1, 1, 0, 0])))
+    assert not is_symmetric(dgl.graph(([0, 0, 1], [1, 1, 0])))
+
+
 def test_an_adjacency_of_other_nodes_is_refused():
     with pytest.raises(ValueError, match="has 3 nodes, expected 4"):
         SymmetricAdjacency(graph_of(STAR), 4)
