@@ -27,6 +27,7 @@ HOMES = {
     "dgl": ("hugraph.dgl_backend",),
     "jinja2": ("hugraph.report.page",),
     "matplotlib": ("hugraph.report.figures",),
+    "numba": ("hugraph.graph.compiled",),
     "optuna": ("hugraph.assembly.study",),
     "plotly": ("hugraph.report.page",),
     "pydantic": ("hugraph.assembly", "hugraph.checks"),
@@ -153,7 +154,7 @@ def loaded_by(statement):
 def test_layers_and_graphs_load_nothing_that_only_the_command_line_needs():
     loaded = loaded_by("import hugraph.nn, hugraph.graph")
     assert "hugraph.nn" in loaded
-    unwanted = ("click", "yaml", "rich", "tensorboard", "polars", "hugraph.assembly")
+    unwanted = ("click", "yaml", "rich", "tensorboard", "polars", "numba", "hugraph.assembly")
     assert [name for name in loaded if any(within(name, library) for library in unwanted)] == []
 
 

@@ -21,6 +21,7 @@ from hugraph.graph.pairs import (
     count_pairs,
     item_owners,
     pair_capacity,
+    starts_of,
 )
 from hugraph.graph.symmetric import Pairs, symmetric_graph, symmetric_matrix
 
@@ -228,10 +229,9 @@ def co_interaction_histogram(
 def _strongest(adjacency: sparse.csr_array, limit: int) -> sparse.csr_array:
     from hugraph.graph.strongest import strongest
 
-    starts = adjacency.indptr.astype(np.int64)
-    kept = strongest(starts, adjacency.indices.view(np.uint32), adjacency.data, limit)
-    starts = np.concatenate([[0], np.cumsum(kept)])[starts]
-    entries = (adjacency.data[kept], adjacency.indices[kept], starts)
+    starts, columns = adjacency.indptr, adjacency.indices
+    kept = strongest(starts.astype(np.int64), columns.view(np.uint32), adjacency.data, limit)
+    entries = (adjacency.data[kept], columns[kept], starts_of(kept, starts))
     return sparse.csr_array(entries, shape=adjacency.shape)
 
 

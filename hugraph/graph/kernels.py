@@ -101,7 +101,7 @@ def rank_histories(
 
 
 @compiled(
-    "i8(i8[::1], u4[::1], u4[::1], u4[::1], i8[::1], u4[::1], i8, i8, u4,"
+    "u8(i8[::1], u4[::1], u4[::1], u4[::1], i8[::1], u4[::1], i8, i8, u4,"
     " u4[::1], u4[::1], u4[::1], u4[::1])"
 )
 def count_block(
@@ -118,7 +118,7 @@ def count_block(
     first: Ids,
     second: Ids,
     common: Ids,
-) -> int:
+) -> np.uint64:
     """Counts the common users of each rank in `[begin, end)` with every rank before it.
 
     Gustavson's product of two sparse matrices, of which only the lower triangle is made and only
@@ -166,7 +166,7 @@ def count_block(
             first[pair] = min(item, other_item)
             second[pair] = max(item, other_item)
         floor = np.uint32(floor + np.uint32(end_users - begin_users))
-    return np.int64(num_pairs)
+    return num_pairs
 
 
 @compiled("void(u4[::1], u4[::1], i8[::1])")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,9 +22,9 @@ _BYTES_PER_INTERACTION = 40
 _BYTES_PER_ITEM = 64
 _BYTES_PER_USER = 32
 _BYTES_PER_BLOCK_PAIR = 24  # in the buffers of a block, and once more cut to length
-_BYTES_PER_PAIR = 64  # of the pairs that a caller keeps, and makes a graph of
+_BYTES_PER_PAIR = 72  # of the pairs that a caller keeps, and makes a graph of
 
-_PAIRS_PER_BLOCK = 2**20  # more do not make counting faster
+_PAIRS_PER_BLOCK = 2**18  # more do not make counting faster
 
 
 class Owners(NamedTuple):
@@ -66,7 +66,8 @@ def item_owners(
         active = np.unique(users)
         users, num_users = np.searchsorted(active, users), len(active)
     histories = group(users.astype(np.uint32), items.astype(np.uint32), num_users)
-    owners = Owners(*turn(*histories, num_items), num_users)
+    starts, owning = turn(*histories, num_items)
+    owners = Owners(starts, owning, num_users)
     return owners if max_items_per_user is None else _most_popular(owners, max_items_per_user)
 
 
@@ -117,6 +118,18 @@ def pair_capacity(owners: Owners, memory_budget_mb: int) -> int:
     return _spare_bytes(owners, memory_budget_mb) // _BYTES_PER_PAIR
 
 
+def starts_of(kept: NDArray[np.bool_], starts: NDArray[Any]) -> NDArray[Any]:
+    """Says where each list begins when only the entries marked in `kept` are left.
+
+    Args:
+        kept: `(num_entries,)`.
+        starts: `(num_lists + 1,)`, where they begin before.
+    """
+    before = np.zeros(len(kept) + 1, starts.dtype)
+    np.cumsum(kept, dtype=starts.dtype, out=before[1:])
+    return before[starts]
+
+
 def _count(
     blocks: Iterable[tuple[int, int]],
     arrays: tuple[NDArray[np.integer], ...],
@@ -165,8 +178,7 @@ def _most_popular(owners: Owners, limit: int) -> Owners:
     order = _by_popularity(owners)
     _, _, places, _ = rank_histories(owners.starts, owners.users, order, owners.num_users)
     kept = places < limit
-    starts = np.concatenate([[0], np.cumsum(kept)])[owners.starts]
-    return Owners(starts, owners.users[kept], owners.num_users)
+    return Owners(starts_of(kept, owners.starts), owners.users[kept], owners.num_users)
 
 
 def _check_work(degrees: NDArray[np.int64], max_pairs: int) -> None:
