@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
 from hugraph.errors import DataError, ResourceError
 from hugraph.graph import CoInteractionGraphBuilder, co_interaction_histogram, pairs
@@ -166,6 +167,26 @@ def test_the_graph_does_not_depend_on_the_number_of_threads(num_threads, monkeyp
     graph = builder.build(users, items, 60)
     histories = [items[users == user].tolist() for user in range(200)]
     assert edges_of(graph) == naive_edges(histories, 60, builder)
+
+
+def test_popular_items_and_heavy_users_are_counted_as_scipy_counts_them():
+    rng = np.random.default_rng(0)
+    users = (2000 * rng.random(30_000) ** 3).astype(np.int64)
+    items = (900 * rng.random(30_000) ** 2).astype(np.int64)
+    history = sparse.csr_array((np.ones(30_000, np.int32), (users, items)), shape=(2000, 901))
+    history.data[:] = 1
+    common = np.triu((history.T @ history).toarray(), 1)
+    graph = CoInteractionGraphBuilder(min_common_users=4, weight="count").build(users, items, 901)
+    counted = {(i, j): n for (i, j), n in edges_of(graph).items() if i < j}
+    first, second = (common >= 4).nonzero()
+    expected = dict(zip(zip(first, second, strict=True), common[first, second], strict=True))
+    assert counted == expected
+
+
+def test_more_edges_than_int32_can_number_are_refused(monkeypatch):
+    monkeypatch.setattr("hugraph.graph.symmetric.MAX_NODES", 5)
+    with pytest.raises(DataError, match="6 edges are more than the 5 that a graph can number"):
+        CoInteractionGraphBuilder(min_common_users=2).build(USERS, ITEMS, 4)
 
 
 @given(histories, st.integers(1, 4))
