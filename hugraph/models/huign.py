@@ -7,11 +7,13 @@ import torch
 from annotated_types import Ge, Gt, MinLen, Predicate
 from torch import Tensor, nn
 
-from hugraph.checks import descending, distinct
+from hugraph.checks import check_options, descending, distinct
 from hugraph.interfaces import Component, IntentColumn, ModalityFeatures
 from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
 from hugraph.nn import (
     BPRLoss,
+    EdgeSample,
+    EdgeSampler,
     IntentHierarchy,
     IntentPooling,
     Intents,
@@ -26,6 +28,7 @@ from hugraph.nn import (
     pooled_adjacency,
 )
 from hugraph.nn.adjacency import Adjacency
+from hugraph.nn.edge_sample import spread_sample
 from hugraph.nn.hierarchy import Conv, Pooling
 
 
@@ -67,6 +70,12 @@ class HUIGN(PairwiseModel):
         token_dim: Embedding size of a modality given as tokens.
         l2: `batch` is half the squared norm per example; `mean` is the authors' code: the mean
             square of each kind of rows.
+        hierarchy: What a step of training builds the levels above the first from. `exact`: all
+            items and edges. `sampled`: an unbiased estimate of $A^{(2)}$ (Eq. 8) from a few edges,
+            and of the entropy (Eq. 9) from a few items, so that a step costs the same however many
+            items there are, but for `propagation`, tokens and a conv that only runs whole.
+            Evaluation is exact.
+        sampled_edges: How many edges, and items for the entropy, a step draws with `sampled`.
         aliased_penalties: Reproduces a fault of the authors' code: entropy and independence share
             one tensor, so that each is the sum of both and the loss counts them twice.
 
@@ -77,8 +86,8 @@ class HUIGN(PairwiseModel):
         [Wei et al. 2021](https://arxiv.org/abs/2110.14925), Eq. 1-18. Defaults follow the paper,
         which leaves some choices open: see the design decisions. A modality that an item lacks, and
         of which no neighbour tells anything, is left out of the fusion; the paper has no such item.
-        `propagation` (after LightGCN), losses other than BPR, `intent_scale`, an attention fusion
-        and `self_loops` of the convolution are extensions.
+        `propagation` (after LightGCN), losses other than BPR, `intent_scale`, an attention fusion,
+        `self_loops` of the convolution and `hierarchy="sampled"` are extensions.
     """
 
     informed: Tensor  # (num_items, num_modalities) bool
@@ -108,14 +117,19 @@ class HUIGN(PairwiseModel):
         ranking: Annotated[Callable[..., RankingLoss], Component("ranking")] = BPRLoss,
         token_dim: Annotated[int, Ge(1)] = 128,
         l2: Literal["batch", "mean"] = "batch",
+        hierarchy: Literal["exact", "sampled"] = "exact",
+        sampled_edges: Annotated[int, Ge(1)] = 2000,
         aliased_penalties: bool = False,
     ) -> None:
         super().__init__(num_users, num_items, ranking)
+        check_options(HUIGN, hierarchy=hierarchy, sampled_edges=sampled_edges)
         if not levels or min(levels) < 2 or not descending(levels):
             raise ValueError(f"levels must descend to at least 2 intents, got {list(levels)}")
         if levels[0] > num_items:
             raise ValueError(f"the finest level has {levels[0]} intents for {num_items} items")
         self.adjacency = SymmetricAdjacency(item_adjacency, num_items)
+        self.sampler = EdgeSampler(self.adjacency) if hierarchy == "sampled" else None
+        self.sampled_edges = sampled_edges
         self.levels = tuple(levels)
         self.l2_reduction = l2
         self.aliased_penalties = aliased_penalties
@@ -145,8 +159,12 @@ class HUIGN(PairwiseModel):
         self.item_embeddings = xavier(num_items, id_dim) if id_dim else None
         self._precompute()
 
-    def intents(self) -> dict[str, Intents]:
-        """Builds the hierarchy of every modality as the parameters stand now."""
+    def intents(self, edges: EdgeSample | None = None) -> dict[str, Intents]:
+        """Builds the hierarchy of every modality as the parameters stand now.
+
+        Args:
+            edges: Stand for all edges, if given.
+        """
         refined, firsts, entropies = [], [], []
         for m, hierarchy in enumerate(self.hierarchies):
             refined.append(self._refined(m))
@@ -154,7 +172,9 @@ class HUIGN(PairwiseModel):
             firsts.append(first)
             entropies.append(entropy)
         pooled: list[Tensor | None] = [None] * len(firsts)
-        if len(self.levels) > 1:
+        if edges is not None:
+            pooled = [edges.pooled(first) for first in firsts]
+        elif len(self.levels) > 1:
             pooled = [pooled_adjacency(self.adjacency, first) for first in firsts]
         levels = zip(refined, firsts, entropies, pooled, strict=True)
         climbed = [h.climb(*level) for h, level in zip(self.hierarchies, levels, strict=True)]
@@ -162,14 +182,22 @@ class HUIGN(PairwiseModel):
 
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
         """Concatenates ID embeddings with tastes (users) and with fused intents (items)."""
-        intents = self.intents()
+        edges = self._drawn_edges() if self.training and items is not None else None
         ego = [take(self.user_tastes, users)]
         if self.user_embeddings is not None and self.item_embeddings is not None:
             ego = [take(self.user_embeddings, users), *ego, take(self.item_embeddings, items)]
         if self.propagation is None:
-            u, v = self._rows(intents, users, items)
+            if edges is None or items is None:
+                intents = self.intents()
+                blocks = [modality.representations(items) for modality in intents.values()]
+            else:
+                intents = self._intents_of(items, edges)
+                blocks = [modality.representations() for modality in intents.values()]
+            u, v = self._rows(blocks, users, items)
         else:
-            u, v = self._rows(intents, None, None)
+            intents = self.intents(edges)
+            blocks = [modality.representations() for modality in intents.values()]
+            u, v = self._rows(blocks, None, None)
             u, v = self.propagation(torch.cat([u, v])).split([len(u), len(v)])
             u, v = take(u, users), take(v, items)
         return Encoding(u, v, ego=tuple(ego), penalties=self._penalties(intents))
@@ -205,11 +233,39 @@ class HUIGN(PairwiseModel):
         )
         return (*[None] * ids, *intents)
 
+    def _drawn_edges(self) -> EdgeSample | None:
+        if self.sampler is None:
+            return None
+        return self.sampler.draw(self.sampled_edges if len(self.levels) > 1 else 0)
+
+    def _intents_of(self, items: Tensor, edges: EdgeSample) -> dict[str, Intents]:
+        """The intents of `items` alone, under levels estimated from `edges` and other items.
+
+        Items drawn uniformly stand for all where all are summed up: in the entropy, and in
+        features that are pooled.
+        """
+        num_drawn = min(self.sampled_edges, self.num_items)
+        drawn = spread_sample(num_drawn, self.num_items, items.device)
+        parts = [items, edges.targets, edges.sources, drawn]
+        needed, places = torch.unique(torch.cat(parts), return_inverse=True)
+        places, targets, sources, drawn = places.split([len(part) for part in parts])
+        edges = edges._replace(targets=targets, sources=sources)
+        intents = {}
+        for m, name in enumerate(self.content.names):
+            hierarchy, refined = self.hierarchies[m], self._refined(m, needed)
+            first, _ = hierarchy.poolings[0].assign(refined)
+            refined = take(refined, drawn)
+            standing, entropy = hierarchy.poolings[0].assign(refined)
+            standing = standing * (self.num_items / num_drawn)
+            above = hierarchy.climb(refined, standing, entropy, edges.pooled(first))
+            assignments = (take(first, places), *above.assignments[1:])
+            intents[name] = above._replace(assignments=assignments)
+        return intents
+
     def _rows(
-        self, intents: Mapping[str, Intents], users: Tensor | None, items: Tensor | None
+        self, blocks: Sequence[Tensor], users: Tensor | None, items: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """The entries of users and items, Eq. 15, before any propagation."""
-        blocks = [modality.representations(items) for modality in intents.values()]
         present = None if self.all_informed else self.informed
         if present is not None and items is not None:
             present = present.index_select(0, items)
@@ -246,13 +302,15 @@ class HUIGN(PairwiseModel):
         self.register_buffer("informed", torch.stack(informed, dim=1), persistent=False)
         self.all_informed = bool(torch.stack(informed).all())
 
-    def _refined(self, modality: int) -> Tensor:
-        conv, features = self.hierarchies[modality].convs[0], self.content.of(modality)
+    def _refined(self, modality: int, items: Tensor | None = None) -> Tensor:
+        conv = self.hierarchies[modality].convs[0]
         if not self._splits(modality):
-            return conv(features, self.adjacency)
-        if not self.content.is_fixed(modality):
-            features = self._propagate(modality, features)
-        return cast(SplitConv, conv).transform(features)
+            return take(conv(self.content.of(modality), self.adjacency), items)
+        if self.content.is_fixed(modality):
+            propagated = self.content.of(modality, items)
+        else:
+            propagated = take(self._propagate(modality, self.content.of(modality)), items)
+        return cast(SplitConv, conv).transform(propagated)
 
     def _splits(self, modality: int) -> bool:
         """Whether propagation is apart from what is learned; any other `Conv` only runs whole."""

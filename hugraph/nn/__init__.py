@@ -10,6 +10,7 @@ from hugraph.nn.adjacency import (
     to_sparse_tensor,
 )
 from hugraph.nn.content import ModalityContent
+from hugraph.nn.edge_sample import EdgeSample, EdgeSampler
 from hugraph.nn.edges import Edges
 from hugraph.nn.functional import (
     assignment_entropy,
@@ -34,6 +35,8 @@ from hugraph.nn.token_embedding import TokenEmbedding
 
 __all__ = [
     "BPRLoss",
+    "EdgeSample",
+    "EdgeSampler",
     "Edges",
     "IntentHierarchy",
     "IntentPooling",

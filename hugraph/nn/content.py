@@ -86,9 +86,9 @@ class ModalityContent(nn.Module):
     def __len__(self) -> int:
         return len(self.names)
 
-    def of(self, modality: int) -> Tensor:
-        """Gives the features of all items in one modality, `(num_items, dim)`."""
-        features: Tensor = self._sources[modality]()
+    def of(self, modality: int, items: Tensor | None = None) -> Tensor:
+        """Gives the features of `items` `(b,)`, or of all, in one modality: `(b, dim)`."""
+        features: Tensor = self._sources[modality](items)
         return features
 
     def rows(self, items: Tensor | None = None) -> list[Tensor]:

@@ -37,4 +37,4 @@ class SplitConv(nn.Module, ABC):
 
     @abstractmethod
     def transform(self, propagated: Tensor) -> Tensor:
-        """Applies what is learned to what `propagate` returned; returns `(n, dim)`."""
+        """Applies what is learned to rows of what `propagate` returned, `(n, dim)`, one by one."""

@@ -17,6 +17,7 @@ evaluate: {metrics: [recall, ndcg], k: [5, 10]}
 
 MODELS = {
     "huign": [],
+    "huign_sampled": ["model={hierarchy: sampled, sampled_edges: 50}"],
     "bpr_mf": ["model={component: bpr_mf}", "objective.penalties=1e-3"],
     "vbpr": ["model={component: vbpr}", "objective.penalties=1e-3"],
     "lightgcn": ["model={component: lightgcn}", "objective.penalties=1e-4"],

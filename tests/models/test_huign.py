@@ -29,6 +29,8 @@ NUM_USERS = 4
 
 
 class TestHUIGN(RecommenderContract):
+    options: ClassVar = {}
+
     def make(self, world):
         return HUIGN(
             world.num_users,
@@ -37,6 +39,7 @@ class TestHUIGN(RecommenderContract):
             self.adjacency(world),
             levels=[8, 4],
             id_dim=8,
+            **self.options,
         )
 
     def adjacency(self, world):
@@ -46,6 +49,10 @@ class TestHUIGN(RecommenderContract):
 class TestHUIGNOnSparseTensors(TestHUIGN):
     def adjacency(self, world):
         return to_sparse_tensor(world.item_adjacency)
+
+
+class TestSampledHUIGN(TestHUIGN):
+    options: ClassVar = {"hierarchy": "sampled", "sampled_edges": 100}
 
 
 class TestHUIGNAsInTheAuthorsCode(RecommenderContract):
@@ -81,6 +88,10 @@ class TestPropagatedHUIGN(RecommenderContract):
             propagation=LightPropagation,
             **self.options,
         )
+
+
+class TestSampledPropagatedHUIGN(TestPropagatedHUIGN):
+    options: ClassVar = {"hierarchy": "sampled", "sampled_edges": 100}
 
 
 class TestPropagatedHUIGNWithSampledSoftmax(TestPropagatedHUIGN):
@@ -434,9 +445,87 @@ def test_propagation_without_a_user_item_graph_is_refused():
         small(propagation=LightPropagation)
 
 
+BATCH = Triples(*torch.tensor([[0, 1, 1], [1, 2, 1], [2, 0, 3]]))
+
+
+@pytest.mark.parametrize("levels", [[3], [3, 2]])
+@pytest.mark.parametrize("conv", [IntraLevelConv, partial(IntraLevelConv, weight=True), WholeSAGE])
+@pytest.mark.parametrize("next_features", ["supernodes", "pooled"])
+def test_a_sample_of_every_edge_and_item_gives_the_exact_terms_and_gradients(
+    levels, conv, next_features
+):
+    bag = TokenBag(torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 3, 4]), 3)
+    features = {"visual": TWO_MODALITIES["visual"], "textual": bag}
+    pooling = partial(IntentPooling, next_features=next_features)
+    options = {"levels": levels, "conv": conv, "pooling": pooling, "token_dim": 2}
+    exact = small(features, **options)
+    sampled = small(features, **options, hierarchy="sampled", sampled_edges=8)
+    assert exact.adjacency.matrix.num_edges() == 8
+    terms = [model.terms(BATCH) for model in (exact, sampled)]
+    gradients = [
+        torch.autograd.grad(sum(t.values()), list(model.parameters()))
+        for model, t in zip((exact, sampled), terms, strict=True)
+    ]
+    assert_close(terms[1], terms[0])
+    assert_close(gradients[1], gradients[0])
+
+
+def test_the_entropy_of_a_sample_is_that_of_all_items_on_average():
+    torch.manual_seed(0)
+    features = {"visual": 5 * torch.randn(40, 3).double()}
+    ring = torch.eye(40).roll(1, 0)
+    model = HUIGN(
+        NUM_USERS,
+        40,
+        features,
+        graph_of(ring + ring.T),
+        levels=[4],
+        hierarchy="sampled",
+        sampled_edges=3,
+    ).double()
+    exact = model.encode().penalties["assignment_entropy"]
+    draws = [model.terms(BATCH)["assignment_entropy"] for _ in range(500)]
+    error = torch.stack(draws).mean() - exact
+    assert abs(error) < 4 * torch.stack(draws).std() / 500**0.5
+    assert torch.stack(draws).std() > 0
+
+
+def test_only_training_samples_and_a_scorer_is_exact():
+    path = torch.tensor([[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0]]).double()
+    exact, sampled = (
+        small(adjacency=path, hierarchy=how, sampled_edges=1) for how in ("exact", "sampled")
+    )
+    users = torch.arange(NUM_USERS)
+    assert_close(sampled.scorer()(users), exact.scorer()(users))
+    assert_close(sampled.assignments(), exact.assignments())
+    assert not torch.equal(sampled.encode(users, users).items, exact.encode(users, users).items)
+    assert_close(sampled.eval().encode(users, users), exact.encode(users, users))
+
+
+def test_a_sampled_step_looks_only_at_a_batch_and_at_what_was_drawn():
+    torch.manual_seed(0)
+    ring = torch.eye(100).roll(1, 0)
+    model = HUIGN(
+        NUM_USERS,
+        100,
+        {"visual": torch.randn(100, 3)},
+        graph_of(ring + ring.T),
+        levels=[4, 2],
+        hierarchy="sampled",
+        sampled_edges=2,
+    )
+    seen = []
+    assign = model.hierarchies[0].poolings[0].assign
+    model.hierarchies[0].poolings[0].assign = lambda rows: (seen.append(len(rows)), assign(rows))[1]
+    model.terms(BATCH)
+    assert len(seen) == 2 and seen[0] <= 4 + 2 * 2 + 2 and seen[1] == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"hierarchy": "most"}, "hierarchy must be 'exact' or 'sampled', got 'most'"),
+        ({"sampled_edges": 0}, "sampled_edges must be greater than or equal to 1, got 0"),
         ({"levels": [2, 3]}, r"descend.*\[2, 3\]"),
         ({"levels": []}, r"descend.*\[\]"),
         ({"levels": [3, 1]}, r"at least 2 intents, got \[3, 1\]"),
