@@ -74,6 +74,8 @@ class Stage:
             from it and from the parameters alone, or a resumed run would differ.
         penalty_weights: What terms other than the loss weigh where the spec gives them no weight,
             after the model's paper or its authors' code; a term that is not listed weighs 1e-4.
+        lazy: Those of `parameters` that a batch takes rows of, with sparse gradients. The optimiser
+            updates these rows alone, which is other arithmetic than Adam's.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Stage:
     scorer: Callable[[], Scorer] | None = None
     begin_epoch: Callable[[], None] | None = None
     penalty_weights: Mapping[str, float] = field(default_factory=dict)
+    lazy: tuple[nn.Parameter, ...] = ()
 
 
 @runtime_checkable

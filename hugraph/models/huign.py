@@ -76,6 +76,10 @@ class HUIGN(PairwiseModel):
             items there are, but for `propagation`, tokens and a conv that only runs whole.
             Evaluation is exact.
         sampled_edges: How many edges, and items for the entropy, a step draws with `sampled`.
+        sparse_gradients: Updates only the rows of a batch, by a lazy Adam: for tables so long that
+            a step of Adam over all rows would cost more than the rest. Other arithmetic, and other
+            results: moments of rows outside of the batch do not decay. Not with `propagation`,
+            which takes every row.
         aliased_penalties: Reproduces a fault of the authors' code: entropy and independence share
             one tensor, so that each is the sum of both and the loss counts them twice.
 
@@ -119,6 +123,7 @@ class HUIGN(PairwiseModel):
         l2: Literal["batch", "mean"] = "batch",
         hierarchy: Literal["exact", "sampled"] = "exact",
         sampled_edges: Annotated[int, Ge(1)] = 2000,
+        sparse_gradients: bool = False,
         aliased_penalties: bool = False,
     ) -> None:
         super().__init__(num_users, num_items, ranking)
@@ -149,7 +154,10 @@ class HUIGN(PairwiseModel):
         )
         self.fusion = fusion(len(self.content), sum(levels))
         self.propagation: LightPropagation | None = None
+        self.sparse_gradients = sparse_gradients
         if propagation is not None:
+            if sparse_gradients:
+                raise ValueError("propagation takes every row, so gradients cannot be sparse")
             if user_item_adjacency is None:
                 raise ValueError("propagation needs the user-item adjacency, got none")
             self.propagation = propagation(user_item_adjacency, num_users + num_items)
@@ -183,9 +191,11 @@ class HUIGN(PairwiseModel):
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
         """Concatenates ID embeddings with tastes (users) and with fused intents (items)."""
         edges = self._drawn_edges() if self.training and items is not None else None
-        ego = [take(self.user_tastes, users)]
+        sparse = self.sparse_gradients
+        ego = [take(self.user_tastes, users, sparse=sparse)]
         if self.user_embeddings is not None and self.item_embeddings is not None:
-            ego = [take(self.user_embeddings, users), *ego, take(self.item_embeddings, items)]
+            u = take(self.user_embeddings, users, sparse=sparse)
+            ego = [u, *ego, take(self.item_embeddings, items, sparse=sparse)]
         if self.propagation is None:
             if edges is None or items is None:
                 intents = self.intents()
@@ -201,6 +211,11 @@ class HUIGN(PairwiseModel):
             u, v = self.propagation(torch.cat([u, v])).split([len(u), len(v)])
             u, v = take(u, users), take(v, items)
         return Encoding(u, v, ego=tuple(ego), penalties=self._penalties(intents))
+
+    def lazy_tables(self) -> tuple[nn.Parameter, ...]:
+        """ID embeddings and tastes, with sparse gradients."""
+        tables = (self.user_tastes, self.user_embeddings, self.item_embeddings)
+        return tuple(t for t in tables if t is not None) if self.sparse_gradients else ()
 
     def l2(self, *rows: Tensor) -> Tensor:
         """Penalises ID and taste rows, by the chosen reduction."""
@@ -269,12 +284,13 @@ class HUIGN(PairwiseModel):
         present = None if self.all_informed else self.informed
         if present is not None and items is not None:
             present = present.index_select(0, items)
-        u, v = take(self.user_tastes, users), self.fusion(blocks, present)
+        sparse = self.sparse_gradients
+        u, v = take(self.user_tastes, users, sparse=sparse), self.fusion(blocks, present)
         if self.user_embeddings is None or self.item_embeddings is None:
             return u, v
         return (
-            torch.cat([take(self.user_embeddings, users), u], dim=1),
-            torch.cat([take(self.item_embeddings, items), v], dim=1),
+            torch.cat([take(self.user_embeddings, users, sparse=sparse), u], dim=1),
+            torch.cat([take(self.item_embeddings, items, sparse=sparse), v], dim=1),
         )
 
     def _penalties(self, intents: Mapping[str, Intents]) -> dict[str, Tensor]:

@@ -66,9 +66,21 @@ class PairwiseModel(nn.Module, ABC):
         """One stage that trains every parameter on triples."""
         name = self.ranking.name
         names = (name, "l2", *self.penalty_names)
-        parameters = tuple(self.parameters())
-        weights = self.penalty_weights
-        return (Stage(name, "triples", self.terms, names, parameters, penalty_weights=weights),)
+        return (
+            Stage(
+                name,
+                "triples",
+                self.terms,
+                names,
+                tuple(self.parameters()),
+                penalty_weights=self.penalty_weights,
+                lazy=self.lazy_tables(),
+            ),
+        )
+
+    def lazy_tables(self) -> tuple[nn.Parameter, ...]:
+        """The tables of which `encode` takes rows with sparse gradients; none, unless it says."""
+        return ()
 
     def scorer(self) -> DotProduct:
         """Represents everybody once."""
@@ -80,9 +92,15 @@ class PairwiseModel(nn.Module, ABC):
         return {}
 
 
-def take(table: Tensor, index: Tensor | None) -> Tensor:
-    """Takes rows of a table, or all of it; the gradient does not depend on thread timing."""
-    return table if index is None else F.embedding(index, table)
+def take(table: Tensor, index: Tensor | None, *, sparse: bool = False) -> Tensor:
+    """Takes rows of a table, or all of it; the gradient does not depend on thread timing.
+
+    Args:
+        table: `(rows, dim)`.
+        index: `(n,)` int64; None for all rows.
+        sparse: Whether the gradient holds only the rows that were taken.
+    """
+    return table if index is None else F.embedding(index, table, sparse=sparse)
 
 
 def xavier(rows: int, columns: int) -> nn.Parameter:

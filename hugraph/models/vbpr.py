@@ -32,6 +32,9 @@ class VBPR(PairwiseModel):
         id_dim: Size of $\gamma$.
         content_dim: Size of $\theta$, the projected content.
         token_dim: Embedding size of a modality given as tokens.
+        sparse_gradients: Updates only the rows of a batch, by a lazy Adam: for tables so long that
+            a step of Adam over all rows would cost more than the rest. Other arithmetic, and other
+            results: moments of rows outside of the batch do not decay.
 
     Source:
         [He and McAuley 2016](https://arxiv.org/abs/1510.01784), Eq. 4. $\alpha$ and $\beta_u$
@@ -51,8 +54,10 @@ class VBPR(PairwiseModel):
         id_dim: Annotated[int, Ge(1)] = 32,
         content_dim: Annotated[int, Ge(1)] = 32,
         token_dim: Annotated[int, Ge(1)] = 128,
+        sparse_gradients: bool = False,
     ) -> None:
         super().__init__(num_users, num_items)
+        self.sparse_gradients = sparse_gradients
         self.content = ModalityContent(
             modality_features, num_items, modalities=modalities, token_dim=token_dim
         )
@@ -67,8 +72,11 @@ class VBPR(PairwiseModel):
 
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
         """Concatenates the free and the content part; biases are columns that meet a constant."""
-        gamma_u, theta_u = take(self.user_embeddings, users), take(self.user_tastes, users)
-        gamma_v, beta_v = take(self.item_embeddings, items), take(self.item_bias, items)
+        sparse = self.sparse_gradients
+        gamma_u = take(self.user_embeddings, users, sparse=sparse)
+        theta_u = take(self.user_tastes, users, sparse=sparse)
+        gamma_v = take(self.item_embeddings, items, sparse=sparse)
+        beta_v = take(self.item_bias, items, sparse=sparse)
         features = torch.cat(self.content.rows(items), dim=1)
         ones = gamma_u.new_ones(len(gamma_u), 1)
         bias = beta_v + features @ self.feature_bias
@@ -79,3 +87,9 @@ class VBPR(PairwiseModel):
             ego=(gamma_u, theta_u, gamma_v, beta_v),
             penalties={"content_l2": content_l2},
         )
+
+    def lazy_tables(self) -> tuple[nn.Parameter, ...]:
+        """All that is learned of single users and items, with sparse gradients."""
+        if not self.sparse_gradients:
+            return ()
+        return (self.user_embeddings, self.user_tastes, self.item_embeddings, self.item_bias)

@@ -6,14 +6,18 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import get_total_norm
 
 from hugraph.errors import DivergedError, RunError
 from hugraph.interfaces import Batch, Stage
+from hugraph.train.lazy_adam import LazyAdam
 
 
 class StageOptimizer:
     """Steps along the gradient of a stage's weighted terms.
+
+    Parameters that the stage calls lazy are updated by
+    [`LazyAdam`][hugraph.train.lazy_adam.LazyAdam], all others by Adam.
 
     Args:
         stage: What to optimise.
@@ -35,7 +39,17 @@ class StageOptimizer:
         self._clip_norm = clip_norm
         self._device_type = stage.parameters[0].device.type
         self._autocast = precision == "bfloat16"
-        self._adam = torch.optim.Adam(stage.parameters, fused=True)
+        lazy = {id(parameter) for parameter in stage.lazy}
+        tables = [p for p in stage.parameters if id(p) in lazy]
+        others = [p for p in stage.parameters if id(p) not in lazy]
+        self._optimizers: list[torch.optim.Optimizer] = []
+        if others:
+            self._optimizers.append(torch.optim.Adam(others, fused=True))
+        if tables:
+            self._optimizers.append(LazyAdam(tables))
+        self._places: dict[Tensor, int] = {
+            parameter: place for place, parameter in enumerate(stage.parameters)
+        }
 
     def step(self, batch: Batch, lr: float) -> dict[str, float]:
         """Takes one step and returns the unweighted terms before it.
@@ -53,24 +67,31 @@ class StageOptimizer:
                 )
             loss = torch.stack([w * terms[name] for name, w in self._weights.items() if w]).sum()
         parameters = self._stage.parameters
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        norm = get_total_norm([g for g in gradients if g is not None])
+        gradients = [
+            g.coalesce() if g is not None and g.is_sparse else g
+            for g in torch.autograd.grad(loss, parameters, allow_unused=True)
+        ]
+        entries = [g.values() if g.is_sparse else g for g in gradients if g is not None]
+        norm = get_total_norm(entries)
         values = self._finite(terms, loss, norm, lr)
+        if self._clip_norm is not None:
+            shrink = (self._clip_norm / (norm + 1e-6)).clamp(max=1)
+            for entry in entries:
+                entry.mul_(shrink)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        if self._clip_norm is not None:
-            clip_grads_with_norm_(parameters, self._clip_norm, norm)
-        for group in self._adam.param_groups:
-            group["lr"] = lr
-        self._adam.step()
-        self._adam.zero_grad()
+        for optimizer in self._optimizers:
+            optimizer.param_groups[0]["lr"] = lr
+            optimizer.step()
+            optimizer.zero_grad()
         return values
 
     def tensors(self) -> dict[str, Tensor]:
         """The state of Adam, by names that `load` understands."""
         return {
-            f"{index}.{key}": value
-            for index, state in self._adam.state_dict()["state"].items()
+            f"{self._places[parameter]}.{key}": value
+            for optimizer in self._optimizers
+            for parameter, state in optimizer.state.items()
             for key, value in state.items()
         }
 
@@ -94,13 +115,15 @@ class StageOptimizer:
                 f"{self._stage.name!r}: {', '.join(different[:5])}",
                 fix="use the spec and the dataset that the run was made with",
             )
-        state: dict[int, dict[str, Tensor]] = {}
+        moments: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
-            index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = value
-        self._adam.load_state_dict(
-            {"state": state, "param_groups": self._adam.state_dict()["param_groups"]}
-        )
+            place, key = name.split(".")
+            moments.setdefault(int(place), {})[key] = value
+        for optimizer in self._optimizers:
+            (group,) = optimizer.param_groups
+            places = [self._places[parameter] for parameter in group["params"]]
+            state = {i: moments[place] for i, place in enumerate(places) if place in moments}
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
     def _finite(
         self, terms: Mapping[str, Tensor], loss: Tensor, norm: Tensor, lr: float

@@ -18,6 +18,7 @@ evaluate: {metrics: [recall, ndcg], k: [5, 10]}
 MODELS = {
     "huign": [],
     "huign_sampled": ["model={hierarchy: sampled, sampled_edges: 50}"],
+    "huign_lazy": ["model.sparse_gradients=true", "train.clip_norm=0.1"],
     "bpr_mf": ["model={component: bpr_mf}", "objective.penalties=1e-3"],
     "vbpr": ["model={component: vbpr}", "objective.penalties=1e-3"],
     "lightgcn": ["model={component: lightgcn}", "objective.penalties=1e-4"],

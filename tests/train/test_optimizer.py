@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -176,3 +177,54 @@ def test_moments_of_other_parameters_are_refused(wrong):
     optimizer = StageOptimizer(model.stages()[0], {"bpr": 1.0, "l2": 0.1})
     with pytest.raises(RunError, match="moments of the checkpoint do not fit stage 'train'"):
         optimizer.load(wrong)
+
+
+def lazy_model():
+    model = DotProductModel(2, 4, dropout=0.0)
+    for table in (model.users, model.items):
+        table.sparse = True
+    (stage,) = model.stages()
+    return model, replace(stage, lazy=(model.items.weight, model.users.weight))
+
+
+def test_lazy_parameters_are_clipped_by_the_norm_of_all_gradients():
+    weights = {"bpr": 1.0, "l2": 0.1}
+    moments = {}
+    for clip_norm in (None, 1e-3):
+        torch.manual_seed(0)
+        model, stage = lazy_model()
+        optimizer = StageOptimizer(stage, weights, clip_norm=clip_norm)
+        optimizer.step(BATCH, 0.1)
+        moments[clip_norm] = [optimizer.tensors()[f"{i}.exp_avg"] * 10 for i in range(2)]
+    users, items = moments[None]
+    assert users.shape == model.users.weight.shape
+    length = torch.cat([users.flatten(), items.flatten()]).norm()
+    assert_close(moments[1e-3], [users * 1e-3 / length, items * 1e-3 / length])
+
+
+def test_a_restored_optimiser_of_lazy_and_other_parameters_takes_the_same_next_step():
+    def run(interrupted):
+        torch.manual_seed(0)
+        model, stage = lazy_model()
+        model.items.sparse = False
+        stage = replace(stage, lazy=(model.users.weight,))
+        optimizer = StageOptimizer(stage, {"bpr": 1.0, "l2": 0.1})
+        optimizer.step(BATCH, 0.1)
+        if interrupted:
+            saved = {name: t.clone() for name, t in optimizer.tensors().items()}
+            assert len(saved) == 6
+            optimizer = StageOptimizer(stage, {"bpr": 1.0, "l2": 0.1})
+            optimizer.load(saved)
+        optimizer.step(BATCH, 0.1)
+        return list(model.parameters())
+
+    assert_close(run(True), run(False), rtol=0, atol=0)
+
+
+def test_a_sparse_gradient_that_is_not_finite_ends_training_before_the_step():
+    model, stage = lazy_model()
+    model.users.weight.data[0] = math.inf
+    before = model.items.weight.detach().clone()
+    with pytest.raises(DivergedError, match="the loss became"):
+        StageOptimizer(stage, {"bpr": 1.0, "l2": 0.1}).step(BATCH, 0.1)
+    assert torch.equal(model.items.weight.detach(), before)
