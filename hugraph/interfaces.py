@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from hugraph.file_matrix import FileMatrix
+
 
 class Triples(NamedTuple):
     """A batch for pairwise ranking, HUIGN Eq. 16: users like `pos_items` over `neg_items`."""
@@ -155,7 +157,7 @@ class TokenBag(NamedTuple):
     num_tokens: int
 
 
-ModalityFeatures = Mapping[str, Tensor | TokenBag]
+ModalityFeatures = Mapping[str, Tensor | TokenBag | FileMatrix]
 
 
 class Interactions(NamedTuple):

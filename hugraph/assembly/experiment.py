@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -11,11 +12,12 @@ from torch import Tensor
 from hugraph.assembly.options import options, runtime
 from hugraph.assembly.sections import Spec
 from hugraph.data.dataset import Dataset
-from hugraph.data.features import scale_features
+from hugraph.data.features import scale_features, scaled_on_disk
 from hugraph.data.filter import filter_interactions
-from hugraph.data.projection import project_features
+from hugraph.data.projection import project_features, project_on_disk
 from hugraph.data.split import Pairs, Split, make_split
 from hugraph.errors import DataError, HugraphError, SpecError, hint
+from hugraph.file_matrix import FileMatrix
 from hugraph.graph import co_interaction_histogram, user_item_graph
 from hugraph.interfaces import Interactions, ModalityFeatures, Recommender, Scorer, TokenBag
 from hugraph.models.popularity import Popularity
@@ -114,7 +116,7 @@ class Experiment:
 
     @cached_property
     def modality_features(self) -> ModalityFeatures:
-        """Scaled and projected features of every modality, on the device."""
+        """Scaled and projected features of every modality: on the device, or on disk as they are."""
         return {name: self._content(given) for name, given in self.dataset.features.items()}
 
     @cached_property
@@ -184,11 +186,14 @@ class Experiment:
 
         return Interactions(tensor(pairs.users), tensor(pairs.items))
 
-    def _content(self, given: NDArray[Any] | TokenBag) -> Tensor | TokenBag:
+    def _content(self, given: NDArray[Any] | TokenBag) -> Tensor | TokenBag | FileMatrix:
         if isinstance(given, TokenBag):
             tokens, offsets = given.tokens.to(self.device), given.offsets.to(self.device)
             return TokenBag(tokens, offsets, given.num_tokens)
         data = self.spec.data
+        if isinstance(given, np.memmap):
+            stored = scaled_on_disk(given, data.scaling)
+            return stored if data.project is None else project_on_disk(stored, data.project)
         features = scale_features(given, data.scaling)
         if data.project is not None:
             features = project_features(features, data.project)

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from hugraph.data.features import present_rows
 from hugraph.errors import DataError
 from hugraph.interfaces import TokenBag
 
@@ -35,7 +36,8 @@ class Dataset:
             `(num_interactions,)`, int8: `TRAIN`, `VALIDATION` or `TEST` of `hugraph.data.split`.
         item_table: What is known of the items, one row each, all columns text; `title` is shown.
         features: By modality, a float32 matrix `(num_items, dim)`, in which a row of zeros means
-            that the item lacks the modality, or a bag of tokens per item.
+            that the item lacks the modality, or a bag of tokens per item. A `np.memmap` stays on
+            disk.
         truth: Planted intent of each item, `(num_items,)`, int64, by level: `level_1` holds the
             finest. Empty for real data.
         fingerprint: SHA-256 over the files, or over the arrays of a planted dataset.
@@ -142,7 +144,7 @@ class Dataset:
         features = self.features[modality]
         if isinstance(features, TokenBag):
             return np.diff(features.offsets.numpy()) > 0
-        return np.any(features, axis=1)
+        return present_rows(features)
 
     @cached_property
     def _user_indices(self) -> dict[str, int]:

@@ -30,6 +30,7 @@ def load_directory(
     path: str,
     modalities: Annotated[Sequence[str], Predicate(distinct)] | None = None,
     drop_nulls: bool = False,
+    memory_map: bool = False,
     allow_outside: bool = False,
     max_bytes: Annotated[int, Ge(1)] = 8 * 2**30,
 ) -> Dataset:
@@ -54,6 +55,10 @@ def load_directory(
         path: The directory; a relative path counts from the current directory.
         modalities: Which ones to read; all that are there by default.
         drop_nulls: Leave out interactions that lack a value, instead of refusing them.
+        memory_map: Leave feature matrices on disk that would not fit into memory. They must be
+            float32 with rows in the order of the items, and stay as they are while they are used.
+            HUIGN with a sampled hierarchy trains and ranks without holding them; other models, and
+            filters that leave out items, read them.
         allow_outside: Follow links that lead out of the directory.
         max_bytes: Largest file that is read, and the most that a compressed one may expand to.
 
@@ -74,13 +79,17 @@ def load_directory(
     raw: dict[str, Matrix | Table] = {}
     numbered = [m for m in chosen if found[m].endswith(".npy") and f"{m}.ids" not in folder.names]
     if items is None and numbered:
-        first = raw[numbered[0]] = read_modality(folder, numbered[0], found[numbered[0]])
+        first = raw[numbered[0]] = read_modality(
+            folder, numbered[0], found[numbered[0]], memory_map=memory_map
+        )
         item_ids = _numbers(first)
     item_indices = _item_indices(interactions, item_ids, items)
     truth = {} if items is None else _truth(items)
     features = {}
     for modality in chosen:  # one after the other: the raw bytes may take as much as the features
-        part = raw.pop(modality, None) or read_modality(folder, modality, found[modality])
+        part = raw.pop(modality, None) or read_modality(
+            folder, modality, found[modality], memory_map=memory_map
+        )
         features[modality] = align(part, modality, item_ids, warnings)
         del part
     _warn_of_twins(found, chosen, folder, warnings)

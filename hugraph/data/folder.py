@@ -6,7 +6,8 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -61,7 +62,23 @@ class Folder:
             ResourceError: If the system refuses to read it.
         """
         content = self._bytes(name)
-        digest = hashlib.sha256(content).hexdigest()
+        self._record(name, hashlib.sha256(content).hexdigest())
+        return content
+
+    def check(self, name: str) -> Path:
+        """As `read`, but holds no more than a block of the file; gives its path.
+
+        Whoever reads it from there sees a change after this, which the hash does not.
+        """
+        path = self._regular(name)
+        digest, buffer = hashlib.sha256(), bytearray(2**24)
+        with _reading(path, self), path.open("rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                digest.update(memoryview(buffer)[:count])
+        self._record(name, digest.hexdigest())
+        return path
+
+    def _record(self, name: str, digest: str) -> None:
         expected = self._checksums.get(name, digest)
         if digest != expected:
             raise DataError(
@@ -71,7 +88,6 @@ class Folder:
                 fix=f"fetch the file again, or renew {CHECKSUMS} if the change is meant",
             )
         self.digests[name] = digest
-        return content
 
     def fingerprint(self) -> str:
         """SHA-256 over the names and hashes of all files read so far."""
@@ -93,8 +109,14 @@ class Folder:
         return {name: digest for digest, name in found}
 
     def _bytes(self, name: str) -> bytes:
+        path = self._regular(name)
+        with _reading(path, self):
+            return path.read_bytes()
+
+    def _regular(self, name: str) -> Path:
+        """The path of a file that may be read."""
         path = self.path / name
-        try:
+        with _reading(path, self):
             target, status = path.resolve(strict=True), path.stat()
             if not self.allow_outside and not target.is_relative_to(self.path.resolve()):
                 raise DataError(
@@ -110,15 +132,21 @@ class Folder:
                     at=str(path),
                     fix="raise max_bytes, if the memory is there",
                 )
-            return path.read_bytes()
-        except FileNotFoundError:
-            raise DataError(
-                f"{name} is not there",
-                at=str(path),
-                fix=f"add it; the directory has: {self.listing()}",
-            ) from None
-        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, in Python 3.10
-            raise _unreadable(path, error) from None
+        return path
+
+
+@contextmanager
+def _reading(path: Path, folder: Folder) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(
+            f"{path.name} is not there",
+            at=str(path),
+            fix=f"add it; the directory has: {folder.listing()}",
+        ) from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, in Python 3.10
+        raise _unreadable(path, error) from None
 
 
 def _unreadable(path: Path, error: Exception) -> HugraphError:

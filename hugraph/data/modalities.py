@@ -12,7 +12,7 @@ import torch
 from hugraph.data.features import checked_float32
 from hugraph.data.folder import Folder
 from hugraph.data.ids import indices_of
-from hugraph.data.npy import parse_npy
+from hugraph.data.npy import map_npy, parse_npy
 from hugraph.data.table import Table, find_table, read_table
 from hugraph.errors import DataError
 from hugraph.interfaces import TokenBag
@@ -54,8 +54,16 @@ def find_modalities(folder: Folder) -> dict[str, str]:
     return dict(sorted((found | {stem: f"{stem}.npy" for stem in dense}).items()))
 
 
-def read_modality(folder: Folder, modality: str, file: str) -> Matrix | Table:
+def read_modality(
+    folder: Folder, modality: str, file: str, *, memory_map: bool = False
+) -> Matrix | Table:
     """Reads a file that [`find_modalities`][hugraph.data.modalities.find_modalities] found.
+
+    Args:
+        folder: Where it is.
+        modality: Name of the modality.
+        file: Name of the file.
+        memory_map: Whether a matrix stays on disk.
 
     Raises:
         DataError: If it cannot be used.
@@ -63,7 +71,14 @@ def read_modality(folder: Folder, modality: str, file: str) -> Matrix | Table:
     if not file.endswith(".npy"):
         return read_table(folder, file, required=("item", "token"), known=("item", "token"))
     path = str(folder.path / file)
-    values = parse_npy(folder.read(file), at=path)
+    if memory_map and f"{modality}.ids" in folder.names:
+        raise DataError(
+            f"{modality}.ids orders the rows, and what stays on disk cannot be put in order",
+            at=path,
+            fix="save the rows in the order of the items and remove the list of ids, "
+            "or set data.memory_map to false",
+        )
+    values = map_npy(folder.check(file)) if memory_map else parse_npy(folder.read(file), at=path)
     ids = None
     if f"{modality}.ids" in folder.names:
         ids = _read_ids(folder, f"{modality}.ids")
@@ -88,8 +103,8 @@ def align(
         warnings: Takes what the reader should know.
 
     Returns:
-        A float32 matrix `(num_items, dim)` with zeros where an item lacks the modality, or bags of
-        tokens, numbered as they first appear, item by item.
+        A float32 matrix `(num_items, dim)`, on disk if it was left there, with zeros where an item
+        lacks the modality, or bags of tokens, numbered as they first appear, item by item.
 
     Raises:
         DataError: If rows and items do not fit, a value cannot be used, or no item has any.

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+import torch
+
+from hugraph.file_matrix import FileMatrix
 
 _ROWS = 4096  # in float64 at a time
 
@@ -29,9 +34,28 @@ def project_features(features: np.ndarray, num_columns: int) -> np.ndarray:
     if features.shape[1] <= num_columns:
         return features
     blocks = [features[start : start + _ROWS] for start in range(0, len(features), _ROWS)]
+    leading = _leading_directions(blocks, num_columns)
+    return np.concatenate([block @ leading for block in blocks])
+
+
+def project_on_disk(features: FileMatrix, num_columns: int) -> FileMatrix:
+    """The same as [`project_features`][hugraph.data.projection.project_features], block by block.
+
+    Raises:
+        ResourceError: If the disk is full.
+    """
+    if features.shape[1] <= num_columns:
+        return features
+    blocks = list(features.blocks())
+    leading = _leading_directions((features.read(rows).numpy() for rows in blocks), num_columns)
+    turned = torch.from_numpy(leading)
+    return FileMatrix.from_rows(features.read(rows) @ turned for rows in blocks)
+
+
+def _leading_directions(blocks: Iterable[np.ndarray], num_columns: int) -> np.ndarray:
     gram = sum(block.T @ block for block in (block.astype(np.float64) for block in blocks))
     _, vectors = np.linalg.eigh(gram)  # in order of ascending length
     leading = vectors[:, : -num_columns - 1 : -1]
     largest = np.abs(leading).argmax(axis=0)
-    leading = leading * np.sign(leading[largest, np.arange(num_columns)])  # signs are arbitrary
-    return np.concatenate([block @ leading.astype(np.float32) for block in blocks])
+    signs = np.sign(leading[largest, np.arange(num_columns)])  # either would do
+    return (leading * signs).astype(np.float32)

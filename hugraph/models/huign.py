@@ -1,6 +1,6 @@
 """HUIGN: items as distributions over a hierarchy of intents, users as tastes for them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal, cast
 
 import torch
@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, MinLen, Predicate
 from torch import Tensor, nn
 
 from hugraph.checks import check_options, descending, distinct
+from hugraph.file_matrix import FileMatrix
 from hugraph.interfaces import Component, IntentColumn, ModalityFeatures
 from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
 from hugraph.nn import (
@@ -173,19 +174,15 @@ class HUIGN(PairwiseModel):
         Args:
             edges: Stand for all edges, if given.
         """
-        refined, firsts, entropies = [], [], []
-        for m, hierarchy in enumerate(self.hierarchies):
-            refined.append(self._refined(m))
-            first, entropy = hierarchy.poolings[0].assign(refined[-1])
-            firsts.append(first)
-            entropies.append(entropy)
+        lowest = [self._lowest(m) for m in range(len(self.content))]
+        firsts = [first for _, first, _ in lowest]
         pooled: list[Tensor | None] = [None] * len(firsts)
         if edges is not None:
             pooled = [edges.pooled(first) for first in firsts]
         elif len(self.levels) > 1:
             pooled = [pooled_adjacency(self.adjacency, first) for first in firsts]
-        levels = zip(refined, firsts, entropies, pooled, strict=True)
-        climbed = [h.climb(*level) for h, level in zip(self.hierarchies, levels, strict=True)]
+        levels = zip(self.hierarchies, lowest, pooled, strict=True)
+        climbed = [hierarchy.climb(*low, above) for hierarchy, low, above in levels]
         return dict(zip(self.content.names, climbed, strict=True))
 
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
@@ -269,13 +266,36 @@ class HUIGN(PairwiseModel):
         for m, name in enumerate(self.content.names):
             hierarchy, refined = self.hierarchies[m], self._refined(m, needed)
             first, _ = hierarchy.poolings[0].assign(refined)
-            refined = take(refined, drawn)
-            standing, entropy = hierarchy.poolings[0].assign(refined)
-            standing = standing * (self.num_items / num_drawn)
-            above = hierarchy.climb(refined, standing, entropy, edges.pooled(first))
-            assignments = (take(first, places), *above.assignments[1:])
-            intents[name] = above._replace(assignments=assignments)
+            features, _, entropy = self._standing_for_all(m, take(refined, drawn))
+            intents[name] = hierarchy.climb(
+                features, take(first, places), entropy, edges.pooled(first)
+            )
         return intents
+
+    def _lowest(self, modality: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What the items give to the level above: its features, assignment and entropy.
+
+        Features on disk are read in blocks.
+        """
+        stored = self.content.stored(modality)
+        if stored is None or not self._splits(modality):
+            return self._standing_for_all(modality, self._refined(modality))
+        features, firsts, entropies = [], [], []
+        for rows in stored.blocks():
+            items = torch.arange(rows.start, rows.stop, device=self.informed.device)
+            above, first, entropy = self._standing_for_all(modality, self._refined(modality, items))
+            share = len(rows) / self.num_items
+            features.append(share * above)
+            firsts.append(first)
+            entropies.append(share * entropy)
+        return torch.stack(features).sum(dim=0), torch.cat(firsts), torch.stack(entropies).sum()
+
+    def _standing_for_all(self, modality: int, refined: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features above, assignment and entropy, as if all items were like those `refined`."""
+        pooling = self.hierarchies[modality].poolings[0]
+        first, entropy = pooling.assign(refined)
+        scaled = first if len(first) == self.num_items else first * (self.num_items / len(first))
+        return pooling.features_above(refined, scaled), first, entropy
 
     def _rows(
         self, blocks: Sequence[Tensor], users: Tensor | None, items: Tensor | None
@@ -307,8 +327,12 @@ class HUIGN(PairwiseModel):
     def _precompute(self) -> None:
         """Propagates fixed features once, and finds of which items each modality says something."""
         informed = []
-        for m, features in enumerate(self.content.rows()):
+        for m in range(len(self.content)):
             present = self.content.present[:, m]
+            if (stored := self.content.stored(m)) is not None and self._by_columns(m):
+                informed.append(present | self._propagate_on_disk(m, stored))
+                continue
+            features = self.content.of(m)
             reached = neighbor_sum(self.adjacency, present.to(features).unsqueeze(1))
             if self._splits(m):
                 reached = self._propagate(m, features)
@@ -338,3 +362,23 @@ class HUIGN(PairwiseModel):
         conv = cast(SplitConv, self.hierarchies[modality].convs[0])
         complete = self.content.complete[modality]
         return conv.propagate(features, self.adjacency, None if complete else present)
+
+    def _by_columns(self, modality: int) -> bool:
+        conv = self.hierarchies[modality].convs[0]
+        return isinstance(conv, IntraLevelConv) and self._splits(modality)
+
+    def _propagate_on_disk(self, modality: int, features: FileMatrix) -> Tensor:
+        """Replaces features by propagated ones, a few columns at a time; tells whom they reach."""
+        conv = cast(IntraLevelConv, self.hierarchies[modality].convs[0])
+        column = self.content.present[:, modality]
+        present = None if self.content.complete[modality] else column
+        reached = torch.zeros_like(column)
+
+        def propagated() -> Iterator[Tensor]:
+            for block in features.columns():
+                spread = conv.propagate_columns(block.to(column.device), self.adjacency, present)
+                reached.logical_or_((spread != 0).any(dim=1))
+                yield spread
+
+        self.content.replace(modality, FileMatrix.from_columns(propagated()))
+        return reached

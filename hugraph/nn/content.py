@@ -8,6 +8,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from hugraph.errors import hint
+from hugraph.file_matrix import FileMatrix
 from hugraph.interfaces import ModalityFeatures, TokenBag
 from hugraph.nn.token_embedding import TokenEmbedding
 
@@ -23,6 +24,19 @@ class _FixedFeatures(nn.Module):
         return self.features if items is None else self.features.index_select(0, items)
 
 
+class _StoredFeatures(nn.Module):
+    device: Tensor  # empty; moves with the model
+
+    def __init__(self, matrix: FileMatrix) -> None:
+        super().__init__()
+        self.matrix = matrix
+        self.register_buffer("device", torch.empty(0), persistent=False)
+
+    def forward(self, items: Tensor | None = None) -> Tensor:
+        features = self.matrix.read() if items is None else self.matrix.rows(items)
+        return features.to(self.device)
+
+
 class ModalityContent(nn.Module):
     """Holds one feature matrix per modality, and knows which items lack which modality.
 
@@ -31,7 +45,8 @@ class ModalityContent(nn.Module):
 
     Args:
         modality_features: Per modality either features `(num_items, dim)`, an all-zero row meaning
-            that the item lacks the modality, or a [`TokenBag`][hugraph.interfaces.TokenBag].
+            that the item lacks the modality, or a [`TokenBag`][hugraph.interfaces.TokenBag]. Those
+            in a [`FileMatrix`][hugraph.file_matrix.FileMatrix] are read as they are asked for.
         num_items: Rows that every modality must have.
         modalities: Which modalities to use, in order; all, if not given.
         token_dim: Size of a token's embedding.
@@ -74,6 +89,11 @@ class ModalityContent(nn.Module):
                 self._sources.append(TokenEmbedding(features, token_dim))
                 self.dims.append(token_dim)
                 present.append(lengths > 0)
+            elif isinstance(features, FileMatrix):
+                self._sources.append(_StoredFeatures(features))
+                self.dims.append(features.shape[1])
+                told = [(features.read(rows) != 0).any(dim=1) for rows in features.blocks()]
+                present.append(torch.cat(told).to(torch.get_default_device()))
             else:
                 self._sources.append(_FixedFeatures(features))
                 self.dims.append(features.shape[1])
@@ -107,8 +127,16 @@ class ModalityContent(nn.Module):
 
     def is_fixed(self, modality: int) -> bool:
         """Tells whether the features of this modality never change."""
-        return isinstance(self._sources[modality], _FixedFeatures)
+        return not isinstance(self._sources[modality], TokenEmbedding)
 
-    def replace(self, modality: int, features: Tensor) -> None:
+    def stored(self, modality: int) -> FileMatrix | None:
+        """Gives the features of this modality where they lie on disk, if they do."""
+        source = self._sources[modality]
+        return source.matrix if isinstance(source, _StoredFeatures) else None
+
+    def replace(self, modality: int, features: Tensor | FileMatrix) -> None:
         """Puts what was computed from fixed features, `(num_items, dim)`, in their place."""
-        self._sources[modality] = _FixedFeatures(features)
+        if isinstance(features, FileMatrix):
+            self._sources[modality] = _StoredFeatures(features)
+        else:
+            self._sources[modality] = _FixedFeatures(features)

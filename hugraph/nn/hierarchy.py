@@ -58,7 +58,11 @@ class Pooling(Protocol):
         ...
 
     def features_above(self, features: Tensor, assignment: Tensor) -> Tensor:
-        """Gives the features of the next level, `(num_supernodes, dim)`."""
+        """Gives the features of the next level, `(num_supernodes, dim)`.
+
+        They are constant or a sum over nodes, so that some nodes stand for all where their
+        assignment is scaled up.
+        """
         ...
 
 
@@ -109,22 +113,23 @@ class IntentHierarchy(nn.Module):
         pooled = None
         if len(self.poolings) > 1:
             pooled = pooled_adjacency(adjacency, assignment)
-        return self.climb(refined, assignment, entropy, pooled)
+        features = self.poolings[0].features_above(refined, assignment)
+        return self.climb(features, assignment, entropy, pooled)
 
     def climb(
-        self, refined: Tensor, assignment: Tensor, entropy: Tensor, adjacency: Tensor | None
+        self, features: Tensor, assignment: Tensor, entropy: Tensor, adjacency: Tensor | None
     ) -> Intents:
         r"""Continues from the first pooling, which several modalities can do in one pass.
 
         Args:
-            refined: $Z^{(1)}$, `(num_items, dim)`.
-            assignment: $\Gamma^{(1)}$, `(num_items, K_1)`.
-            entropy: Of that assignment, a scalar.
+            features: Of the first level of intents, $X^{(2)}$, `(K_1, dim)`.
+            assignment: $\Gamma^{(1)}$, `(num_items, K_1)`; or its rows for the items that are to be
+                represented.
+            entropy: Of that assignment over all items, a scalar.
             adjacency: $A^{(2)} = \Gamma^{(1)\top} A\, \Gamma^{(1)}$, `(K_1, K_1)`; None for
                 a single level, which does not need it.
         """
         assignments = [assignment]
-        features = self.poolings[0].features_above(refined, assignment)
         for conv, pooling in zip(self.convs[1:], self.poolings[1:], strict=True):
             assert adjacency is not None
             nodes = conv(features, adjacency)

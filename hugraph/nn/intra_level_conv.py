@@ -100,6 +100,13 @@ class IntraLevelConv(SplitConv):
                 f"features must be ({n}, {self.dim}) for {n} nodes and dim={self.dim}, "
                 f"got {tuple(features.shape)}"
             )
+        return self.propagate_columns(features, adjacency, present)
+
+    def propagate_columns(
+        self, features: Tensor, adjacency: Adjacency, present: Tensor | None = None
+    ) -> Tensor:
+        """As `propagate`, of any columns of the features, `(n, c)`: no column tells of another."""
+        n = num_nodes(adjacency)
         loops = self._loops(adjacency, features)
         if self.normalization != "random_walk":
             present = None  # only a mean can leave somebody out

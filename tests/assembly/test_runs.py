@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -243,3 +244,16 @@ def test_a_spec_is_brought_to_the_end_from_wherever_it_stands(tmp_path):
     (path / "result.json").write_text("[")
     with pytest.raises(RunError, match=r"result\.json is damaged"):
         runs.complete(spec, path, dataset)
+
+
+def test_a_run_over_features_on_disk_gives_the_same_result_as_one_in_memory(tmp_path):
+    results = {}
+    for memory_map in ("false", "true"):
+        home = tmp_path / memory_map
+        home.mkdir()
+        overrides = [*on_disk(home), f"data.memory_map={memory_map}", *MODELS["huign_sampled"]]
+        experiment, _, results[memory_map] = fitted(home, overrides=overrides)
+        mapped = [isinstance(x, np.memmap) for x in experiment.dataset.features.values()]
+        assert mapped == [memory_map == "true"] * 3
+    metrics = [result["test"] for result in results.values()]
+    assert metrics[1] == pytest.approx(metrics[0], rel=1e-6)

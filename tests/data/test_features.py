@@ -8,9 +8,12 @@ from numpy.testing import assert_allclose
 from hugraph.data.features import (
     checked_float32,
     constant_columns,
+    present_rows,
     repeated_columns,
     scale_features,
+    scaled_on_disk,
 )
+from hugraph.data.npy import map_npy
 from hugraph.errors import DataError
 
 # Row 1 is missing; column 1 is constant over the other two; column 2 repeats column 0.
@@ -86,3 +89,30 @@ def test_values_that_would_poison_training_are_named(matrix, message):
     with pytest.raises(DataError, match=message) as caught:
         checked_float32(np.array(matrix), np.array(["a", "b"], dtype=object), at="visual.npy")
     assert caught.value.at == "visual.npy"
+
+
+@pytest.mark.parametrize("method", ["raw", "standardize", "unit"])
+def test_features_on_disk_are_scaled_like_those_in_memory(tmp_path, monkeypatch, method):
+    monkeypatch.setattr("hugraph.file_matrix.ROW_BLOCK_BYTES", 4 * 4 * 3)
+    features = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
+    features[[0, 1, 2, 6]] = 0  # the first block is missing altogether
+    features[features.any(axis=1), 1] = 7
+    path = tmp_path / "visual.npy"
+    np.save(path, features)
+    mapped = map_npy(path)
+    expected = scale_features(features, method)
+    assert_allclose(scaled_on_disk(mapped, method).read(), expected, rtol=1e-6)
+    assert present_rows(mapped).tolist() == present_rows(features).tolist()
+    assert constant_columns(mapped).tolist() == constant_columns(features).tolist()
+    mapped = map_npy(path)
+    assert checked_float32(mapped, np.arange(10), at="x") is mapped
+
+
+def test_an_unusable_value_on_disk_is_named_by_its_row(tmp_path, monkeypatch):
+    monkeypatch.setattr("hugraph.file_matrix.ROW_BLOCK_BYTES", 4 * 2 * 3)
+    features = np.ones((10, 2), dtype=np.float32)
+    features[7, 1] = np.nan
+    np.save(tmp_path / "visual.npy", features)
+    with pytest.raises(DataError, match="nan at row 7, column 1, item 'seven'"):
+        ids = np.array([*map(str, range(7)), "seven", "8", "9"], dtype=object)
+        checked_float32(map_npy(tmp_path / "visual.npy"), ids, at="x")

@@ -143,9 +143,9 @@ def test_ids_of_which_some_are_floats_are_pointed_out(tmp_path):
 def test_only_one_modality_at_a_time_is_in_memory_as_read(tmp_path, monkeypatch):
     alive = []
 
-    def watched(*arguments):
+    def watched(*arguments, **options):
         assert [ref for ref in alive if ref() is not None] == []
-        matrix = read_modality(*arguments)
+        matrix = read_modality(*arguments, **options)
         alive.append(weakref.ref(matrix.values))
         return matrix
 
@@ -324,3 +324,33 @@ def test_what_is_loaded_can_become_tensors_without_a_copy_or_a_warning(tmp_path)
     for array in (data.users, data.items, data.timestamps, data.ratings, data.given_split):
         assert array.flags["WRITEABLE"]
     assert data.features["visual"].flags["WRITEABLE"]
+
+
+def test_matrices_left_on_disk_are_the_same_dataset(tmp_path):
+    rng = np.random.default_rng(0)
+    acoustic, visual = (rng.normal(size=(3, dim)).astype(np.float32) for dim in (2, 3))
+    acoustic[1] = 0
+    visual[:, 1] = 4
+    path = directory(tmp_path, acoustic__npy=acoustic, visual__npy=visual)
+    read, mapped = (load_directory(path=path, memory_map=how) for how in (False, True))
+    for name, features in read.features.items():
+        assert isinstance(mapped.features[name], np.memmap)
+        assert np.array_equal(mapped.features[name], features)
+        assert np.array_equal(mapped.present(name), read.present(name))
+    assert (mapped.fingerprint, mapped.files) == (read.fingerprint, read.files)
+    assert mapped.warnings == read.warnings and len(read.warnings) == 2
+
+
+def test_a_matrix_that_must_be_put_in_order_cannot_stay_on_disk(tmp_path):
+    features = np.ones((3, 2), dtype=np.float32)
+    path = directory(tmp_path, visual__npy=features, visual__ids="z\ny\nx\n")
+    with pytest.raises(DataError, match=r"visual.ids orders the rows") as caught:
+        load_directory(path=path, memory_map=True)
+    assert "data.memory_map to false" in caught.value.fix
+
+
+def test_a_matrix_on_disk_that_does_not_match_its_checksum_is_refused(tmp_path):
+    path = directory(tmp_path, visual__npy=np.ones((3, 2), dtype=np.float32))
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  visual.npy\n")
+    with pytest.raises(DataError, match=r"visual.npy is damaged or was changed"):
+        load_directory(path=path, memory_map=True)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hugraph.data.npy import parse_npy
+from hugraph.data.npy import map_npy, parse_npy
 from hugraph.errors import DataError
 
 from .directories import npy
@@ -110,3 +110,32 @@ def test_a_header_of_python_2_is_read_without_a_warning():
     text = "{'descr': '<f4', 'fortran_order': False, 'shape': (1L, 2L), }"
     matrix = parse_npy(header(text, np.array([1, 2], "<f4").tobytes()), at="f.npy")
     assert matrix.tolist() == [[1, 2]]
+
+
+def test_a_mapped_matrix_is_the_parsed_one_and_cannot_be_written(tmp_path):
+    matrix = np.arange(12, dtype=np.float32).reshape(4, 3)
+    path = tmp_path / "visual.npy"
+    path.write_bytes(npy(matrix))
+    mapped = map_npy(path)
+    assert np.array_equal(mapped, parse_npy(path.read_bytes(), at="visual.npy"))
+    with pytest.raises(ValueError, match="read-only"):
+        mapped[0, 0] = 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (npy(np.ones((2, 2))), "a matrix of float64 row by row cannot be mapped"),
+        (npy(np.ones((2, 2), ">f4")), "a matrix of >f4 row by row cannot be mapped"),
+        (npy(np.ones((2, 2), "f4", order="F")), "float32 column by column cannot be mapped"),
+        (npy(np.ones((2, 2), "f4"))[:-1], "the file has 143"),
+        (npy(np.ones(2, "f4")), "not that of a matrix"),
+        (b"", "the file is empty"),
+    ],
+)
+def test_what_cannot_be_mapped_is_refused(tmp_path, content, message):
+    path = tmp_path / "visual.npy"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        map_npy(path)
+    assert caught.value.at == str(path)

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
 
 from hugraph.data import projection
-from hugraph.data.projection import project_features
+from hugraph.data.projection import project_features, project_on_disk
+from hugraph.file_matrix import FileMatrix
 
 MATRICES = arrays(
     np.float32, st.tuples(st.integers(1, 9), st.integers(1, 6)), elements=st.integers(-9, 9)
@@ -38,6 +40,13 @@ def test_it_is_the_best_projection_whatever_the_blocks(features, num_columns, ro
     assert_allclose(kept, expected, atol=1e-4)
     if np.linalg.matrix_rank(features) <= wanted:
         assert_allclose(projected @ projected.T, features @ features.T, atol=1e-3)
+
+
+@given(MATRICES, st.integers(1, 6))
+def test_features_on_disk_become_the_same(features, num_columns):
+    stored = FileMatrix.from_rows([torch.from_numpy(features)])
+    projected = project_on_disk(stored, num_columns).read()
+    assert_allclose(projected, project_features(features, num_columns), atol=1e-4)
 
 
 @given(MATRICES, st.integers(1, 6))

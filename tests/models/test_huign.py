@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from hugraph.file_matrix import FileMatrix
 from hugraph.graph import user_item_graph
 from hugraph.interfaces import IntentModel, TokenBag, Triples
 from hugraph.models.huign import HUIGN
@@ -519,6 +520,34 @@ def test_a_sampled_step_looks_only_at_a_batch_and_at_what_was_drawn():
     model.hierarchies[0].poolings[0].assign = lambda rows: (seen.append(len(rows)), assign(rows))[1]
     model.terms(BATCH)
     assert len(seen) == 2 and seen[0] <= 4 + 2 * 2 + 2 and seen[1] == 2
+
+
+@pytest.mark.parametrize("hierarchy", ["exact", "sampled"])
+@pytest.mark.parametrize("conv", [partial(IntraLevelConv, hops=2, weight=True), SAGEConv])
+@pytest.mark.parametrize("next_features", ["supernodes", "pooled"])
+def test_features_on_disk_give_the_same_terms_gradients_and_scores(
+    monkeypatch, hierarchy, conv, next_features
+):
+    monkeypatch.setattr("hugraph.file_matrix.ROW_BLOCK_BYTES", 4 * 3 * 2)
+    monkeypatch.setattr("hugraph.file_matrix.COLUMN_BLOCK_BYTES", 4 * 4 * 2)
+    lonely = RING.clone()
+    lonely[3] = lonely[:, 3] = 0
+    features = {"visual": torch.randn(4, 3), "acoustic": torch.randn(4, 2)}
+    features["visual"][[0, 3]] = 0
+    stored = {name: FileMatrix.from_rows([matrix]) for name, matrix in features.items()}
+    pooling = partial(IntentPooling, next_features=next_features)
+    options = {"conv": conv, "pooling": pooling, "hierarchy": hierarchy, "sampled_edges": 3}
+    results = []
+    for given_features in (features, stored):
+        model = small(given_features, lonely, **options)
+        torch.manual_seed(1)
+        terms = model.terms(BATCH)
+        gradients = torch.autograd.grad(sum(terms.values()), list(model.parameters()))
+        scores = model.scorer()(torch.arange(NUM_USERS))
+        results.append((terms, gradients, scores, model.informed, model.assignments()))
+    # Features are propagated in float32, before the model is made double.
+    assert_close(results[1], results[0], rtol=1e-5, atol=1e-6)
+    assert not results[0][3].all()
 
 
 @pytest.mark.parametrize(
