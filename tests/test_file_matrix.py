@@ -1,5 +1,6 @@
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_a_file_that_is_cut_short_is_an_error(tmp_path):
 
 
 def test_a_full_disk_names_the_directory_and_a_remedy(monkeypatch):
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("w+b"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(Path("/dev/full").open, "w+b"))
     with pytest.raises(ResourceError, match="No space left") as caught:
         FileMatrix.from_rows([NUMBERS])
     assert "TMPDIR" in caught.value.fix

@@ -123,7 +123,7 @@ class HUIGN(PairwiseModel):
         token_dim: Annotated[int, Ge(1)] = 128,
         l2: Literal["batch", "mean"] = "batch",
         hierarchy: Literal["exact", "sampled"] = "exact",
-        sampled_edges: Annotated[int, Ge(1)] = 2000,
+        sampled_edges: Annotated[int, Ge(1)] = 1000,
         sparse_gradients: bool = False,
         aliased_penalties: bool = False,
     ) -> None:
