@@ -116,7 +116,7 @@ class Experiment:
 
     @cached_property
     def modality_features(self) -> ModalityFeatures:
-        """Scaled and projected features of every modality: on the device, or on disk as they are."""
+        """Scaled, projected features of every modality, on the device or, as they are, on disk."""
         return {name: self._content(given) for name, given in self.dataset.features.items()}
 
     @cached_property
