@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,6 +201,10 @@ def _show_level(
     if agreed is not None:
         said.append(f"stable {agreed.mean:.2f} (shuffled {agreed.shuffled:.2f})")
     write_line("; ".join(said))
+    strongest = [intent for intent in one.intents if intent.hard_size]
+    kinds = Counter(intent.named_by for intent in strongest).most_common()
+    by = ", ".join(f"{number} by {kind}" for kind, number in kinds)
+    write_line(f"some item's strongest: {count(len(strongest), 'intent')}, named {by}")
     if one.remark:
         write_line(f"beware: {one.remark}")
     used = [intent for intent in one.intents if intent.used]

@@ -57,6 +57,20 @@ def test_each_level_is_a_table_under_its_numbers(hugraph, runs):
     assert re.search(r"^ +name +share +items +taste +popular +keyword +parent", levels[0], re.M)
 
 
+def test_a_level_says_what_the_intents_that_have_items_are_named_by(hugraph, runs):
+    args = ("intents", "a", "--level", "1")
+    said = re.findall(
+        r"^some item's strongest: (\d) intents?, named (.*)$", hugraph(*args).out, re.M
+    )
+    levels = json.loads(hugraph(*args, "--json").out)["levels"]
+    assert len(said) == len(levels) == 3
+    for (number, kinds), level in zip(said, levels, strict=True):
+        named_by = [one["named_by"] for one in level["intents"] if one["strongest_of"]]
+        assert int(number) == len(named_by)
+        told = {kind: int(times) for times, kind in re.findall(r"(\d) by (\w+)", kinds)}
+        assert told == {kind: named_by.count(kind) for kind in named_by}
+
+
 def test_a_level_and_a_modality_can_be_chosen(hugraph, runs):
     out = hugraph("intents", "a", "--level", "2", "--modality", "acoustic").out
     assert re.findall(r", level \d", out) == [", level 2"]
