@@ -98,7 +98,7 @@ def explain(
             _show_fidelity(found, dataset)
         return
     explanations = [explainer.explain(asked, one) for one in items or explainer.top(asked, k)]
-    names = _names(model, dataset) if isinstance(model, IntentModel) else {}
+    names = _names(model, dataset, experiment.spec.seed) if isinstance(model, IntentModel) else {}
     if as_json:
         write_json(_tree(dataset, asked, explanations, names))
         return
@@ -124,7 +124,7 @@ def _historied(experiment: "Experiment", user: str) -> int:
     return index
 
 
-def _names(model: "IntentModel", dataset: "Dataset") -> "Names":
+def _names(model: "IntentModel", dataset: "Dataset", seed: int) -> "Names":
     """What the intents are called after the texts of their items."""
     try:
         from hugraph.report.intents import describe_intents, intent_names
@@ -134,7 +134,7 @@ def _names(model: "IntentModel", dataset: "Dataset") -> "Names":
             "installed; pip install 'hugraph[figures]'"
         )
         return {}
-    return intent_names(describe_intents(model, dataset))
+    return intent_names(describe_intents(model, dataset, seed=seed))
 
 
 def _lack(name: str, explainer: "Explainer") -> str:

@@ -88,8 +88,10 @@ def intents(
     if graphml is not None and modality is None and len(model.assignments()) > 1:
         known = ", ".join(model.assignments())
         raise click.UsageError(f"--graphml shows one modality; choose it by --modality: {known}")
-    described = describe_intents(model, experiment.dataset, top=top)
-    stable = stability([assignment_steps(one) for one in (model, *others)]) if others else ()
+    seed = experiment.spec.seed
+    described = describe_intents(model, experiment.dataset, top=top, seed=seed)
+    steps = [assignment_steps(one) for one in (model, *others)]
+    stable = stability(steps, seed=seed) if others else ()
     if graphml is not None:
         _write_graphml(described, model, experiment.dataset, modality, graphml)
     shown = [

@@ -7,9 +7,12 @@ import networkx as nx
 import polars as pl
 import pytest
 
+from hugraph.assembly.runs import reopen, trained_model
 from hugraph.cli.main import run
 from hugraph.data.export import write_directory
 from hugraph.data.synthetic import planted
+from hugraph.report.intents import describe_intents
+from hugraph.train import RunDir
 from tests.assembly.small import MODELS, write_small_spec
 from tests.cli.terminals import on_a_terminal
 
@@ -99,6 +102,16 @@ def test_json_holds_everything(hugraph, runs):
     assert sum(intent["taste"] for intent in level["intents"]) == pytest.approx(1)
     assert len({intent["name"] for intent in level["intents"]}) == 4
     assert {"item", "title", "weight"} == set(level["intents"][0]["items"][0])
+
+
+def test_chance_is_drawn_by_the_seed_of_the_run_as_in_figures_and_reports(hugraph, runs):
+    experiment = reopen(runs / "b")
+    model = trained_model(experiment, RunDir(runs / "b"))
+    told = describe_intents(model, experiment.dataset, seed=4)
+    levels = json.loads(hugraph("intents", "b", "--json").out)["levels"]
+    assert [[one["chance"] for one in level["intents"]] for level in levels] == [
+        [one.chance for one in level.intents] for level in told
+    ]
 
 
 def test_other_seeds_say_how_stable_each_intent_is(hugraph, runs):
