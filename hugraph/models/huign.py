@@ -188,26 +188,27 @@ class HUIGN(PairwiseModel):
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
         """Concatenates ID embeddings with tastes (users) and with fused intents (items)."""
         edges = self._drawn_edges() if self.training and items is not None else None
-        sparse = self.sparse_gradients
-        ego = [take(self.user_tastes, users, sparse=sparse)]
-        if self.user_embeddings is not None and self.item_embeddings is not None:
-            u = take(self.user_embeddings, users, sparse=sparse)
-            ego = [u, *ego, take(self.item_embeddings, items, sparse=sparse)]
-        if self.propagation is None:
-            if edges is None or items is None:
-                intents = self.intents()
-                blocks = [modality.representations(items) for modality in intents.values()]
-            else:
-                intents = self._intents_of(items, edges)
-                blocks = [modality.representations() for modality in intents.values()]
-            u, v = self._rows(blocks, users, items)
-        else:
+        of_users: list[Tensor] = [
+            t for t in (self.user_embeddings, self.user_tastes) if t is not None
+        ]
+        of_items = [t for t in (self.item_embeddings,) if t is not None]
+        user_rows = [take(table, users, sparse=self.sparse_gradients) for table in of_users]
+        item_rows = [take(table, items, sparse=self.sparse_gradients) for table in of_items]
+        if self.propagation is not None:
             intents = self.intents(edges)
-            blocks = [modality.representations() for modality in intents.values()]
-            u, v = self._rows(blocks, None, None)
+            u = torch.cat(of_users, dim=1)
+            v = torch.cat([*of_items, self._fused(intents, None, None)], dim=1)
             u, v = self.propagation(torch.cat([u, v])).split([len(u), len(v)])
             u, v = take(u, users), take(v, items)
-        return Encoding(u, v, ego=tuple(ego), penalties=self._penalties(intents))
+        else:
+            if edges is None or items is None:
+                intents, rows = self.intents(), items
+            else:
+                intents, rows = self._intents_of(items, edges), None
+            u = torch.cat(user_rows, dim=1)
+            v = torch.cat([*item_rows, self._fused(intents, rows, items)], dim=1)
+        ego = (*user_rows, *item_rows)
+        return Encoding(u, v, ego=ego, penalties=self._penalties(intents))
 
     def lazy_tables(self) -> tuple[nn.Parameter, ...]:
         """ID embeddings and tastes, with sparse gradients."""
@@ -297,21 +298,14 @@ class HUIGN(PairwiseModel):
         scaled = first if len(first) == self.num_items else first * (self.num_items / len(first))
         return pooling.features_above(refined, scaled), first, entropy
 
-    def _rows(
-        self, blocks: Sequence[Tensor], users: Tensor | None, items: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """The entries of users and items, Eq. 15, before any propagation."""
+    def _fused(
+        self, intents: Mapping[str, Intents], rows: Tensor | None, items: Tensor | None
+    ) -> Tensor:
+        """The intents of `items`, which stand in the given rows of `intents`, over modalities."""
         present = None if self.all_informed else self.informed
         if present is not None and items is not None:
             present = present.index_select(0, items)
-        sparse = self.sparse_gradients
-        u, v = take(self.user_tastes, users, sparse=sparse), self.fusion(blocks, present)
-        if self.user_embeddings is None or self.item_embeddings is None:
-            return u, v
-        return (
-            torch.cat([take(self.user_embeddings, users, sparse=sparse), u], dim=1),
-            torch.cat([take(self.item_embeddings, items, sparse=sparse), v], dim=1),
-        )
+        return self.fusion([each.representations(rows) for each in intents.values()], present)
 
     def _penalties(self, intents: Mapping[str, Intents]) -> dict[str, Tensor]:
         sums = {
