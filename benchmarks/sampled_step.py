@@ -2,8 +2,8 @@
 
     python benchmarks/sampled_step.py [--items 10000 100000 1000000] [--repeats 9] [--folder DIR]
 
-Graphs, features and triples are random: ten neighbours an item on average, features of 768, 384
-and 128 columns in `.npy` files under DIR, which are checked, scaled and propagated from disk as
+Graphs, features and triples are random: ten neighbours an item on average, features of
+`--columns` in `.npy` files under DIR, which are checked, scaled and propagated from disk as
 `data.memory_map` does it. Each size has a process of its own, with one thread, so that its memory
 is its own; groups of five steps alternate between the processes. Beside them are exact steps with
 dense Adam and features in memory, where sizes are small. Medians of CPU seconds; memory is that of
@@ -36,15 +36,14 @@ from hugraph.train.optimizer import StageOptimizer
 GROUP = 5
 BATCH = 1024
 NUM_USERS = 100_000
-DIMS = {"visual": 768, "textual": 384, "acoustic": 128}
 NEIGHBORS = 10
 LARGEST_EXACT = 100_000
 
 
-def write_features(folder, num_items):
+def write_features(folder, num_items, columns):
     """Random features, written a block of rows at a time."""
     rng = np.random.default_rng(0)
-    for name, dim in DIMS.items():
+    for name, dim in enumerate(columns):
         with (folder / f"{name}.npy").open("wb") as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": (num_items, dim)}
             np.lib.format.write_array_header_1_0(file, header)
@@ -73,14 +72,14 @@ def memory():
     return {name: int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM")}
 
 
-def serve(pipe, folder, num_items, hierarchy, edges):
+def serve(pipe, folder, num_items, hierarchy, columns, edges):
     """Prepares a model, then takes a group of steps for each message."""
     torch.set_num_threads(1)
     sampled = hierarchy == "sampled"
     began = time.process_time()
     ids = np.arange(num_items)
     features = {}
-    for name in DIMS:
+    for name in map(str, range(len(columns))):
         mapped = map_npy(folder / f"{name}.npy")
         checked_float32(mapped, ids, at=name)
         if sampled:
@@ -98,6 +97,7 @@ def serve(pipe, folder, num_items, hierarchy, edges):
         sampled_edges=edges,
         sparse_gradients=sampled,
     )
+    features.clear()  # and with them the scaled files, whose pages would push out those in use
     (stage,) = model.stages()
     optimizer = StageOptimizer(stage, {n: 1.0 if n == "bpr" else 1e-4 for n in stage.term_names})
     pipe.send(time.process_time() - began)
@@ -128,10 +128,12 @@ def serve(pipe, folder, num_items, hierarchy, edges):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--columns", type=int, nargs="+", default=[768, 384, 128])
     parser.add_argument("--edges", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
+    columns = arguments.columns
     cases = [(n, "sampled") for n in arguments.items]
     cases += [(n, "exact") for n in arguments.items if n <= LARGEST_EXACT]
     context = multiprocessing.get_context("spawn")
@@ -141,9 +143,11 @@ def main():
             home = Path(folder) / str(case[0])
             if not home.exists():
                 home.mkdir()
-                write_features(home, case[0])
+                write_features(home, case[0], columns)
             pipes[case], end = context.Pipe()
-            worker = context.Process(target=serve, args=(end, home, *case, arguments.edges))
+            worker = context.Process(
+                target=serve, args=(end, home, *case, columns, arguments.edges)
+            )
             worker.start()
             workers.append(worker)
             prepared[case] = pipes[case].recv()
@@ -168,7 +172,7 @@ def main():
         times = [1e3 * t for t in seconds[case]]
         median = statistics.median(times)
         base = baseline.setdefault(hierarchy, median)
-        matrix = 4 * num_items * sum(DIMS.values()) / 2**20
+        matrix = 4 * num_items * sum(columns) / 2**20
         mine = used[case]
         lines.append(
             f"| {num_items:,} | {hierarchy} | {median:.1f} ({min(times):.1f}-{max(times):.1f}) "
@@ -178,7 +182,7 @@ def main():
         )
     text = "\n".join(
         [
-            f"Random data, {NUM_USERS:,} users, {' + '.join(map(str, DIMS.values()))} columns, "
+            f"Random data, {NUM_USERS:,} users, {' + '.join(map(str, columns))} columns, "
             f"{NEIGHBORS} neighbours an item, levels 32, 8, 4, batch {BATCH:,}, "
             f"{arguments.edges:,} sampled edges, one thread; medians (ranges) of "
             f"{arguments.repeats} alternating groups of {GROUP} steps. hugraph {__version__}, "
