@@ -21,6 +21,17 @@ class Triples(NamedTuple):
     pos_items: Tensor  # (batch,) int64, items of the user's training history
     neg_items: Tensor  # (batch,) int64, items outside of it
 
+    def first(self, rows: Tensor, count: int) -> Tensor:
+        """The first `count` rows of the batch, or all it has.
+
+        Where a batch is shared among processes, these are rows of the whole of it.
+
+        Args:
+            rows: Aligned with this batch.
+            count: How many.
+        """
+        return rows[:count]
+
 
 class UserBatch(NamedTuple):
     """A batch of distinct users, for models with a likelihood over whole histories."""
@@ -78,6 +89,10 @@ class Stage:
             after the model's paper or its authors' code; a term that is not listed weighs 1e-4.
         lazy: Those of `parameters` that a batch takes rows of, with sparse gradients. The optimiser
             updates these rows alone, which is other arithmetic than Adam's.
+        divides: Whether the terms of a batch are those of its parts, weighted by their rows, on
+            which training by several processes rests. True for means over rows, and for what no row
+            changes; False if rows are compared with one another, other than with those that
+            `Triples.first` gives, or if random numbers are drawn for each row.
     """
 
     name: str
@@ -89,6 +104,7 @@ class Stage:
     begin_epoch: Callable[[], None] | None = None
     penalty_weights: Mapping[str, float] = field(default_factory=dict)
     lazy: tuple[nn.Parameter, ...] = ()
+    divides: bool = False
 
 
 @runtime_checkable

@@ -26,6 +26,8 @@ class BPRMF(PairwiseModel):
         as HUIGN's paper uses for all its models; no bias.
     """
 
+    divides = True
+
     def __init__(
         self,
         num_users: int,

@@ -67,6 +67,7 @@ class CB2CF(nn.Module):
         check_options(CB2CF, layers=layers, dropout=dropout)
         self.num_users = num_users
         self.num_items = num_items
+        self.dropout = dropout
         self.factors = BPRMF(num_users, num_items, dim=dim)
         self.content = ModalityContent(
             modality_features, num_items, modalities=modalities, token_dim=token_dim
@@ -100,6 +101,7 @@ class CB2CF(nn.Module):
                 self.regression_terms,
                 ("squared_error",),
                 tuple(parameter for module in bridge for parameter in module.parameters()),
+                divides=not self.dropout,
             ),
         )
 

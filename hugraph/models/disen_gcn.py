@@ -64,6 +64,8 @@ class DisenGCN(PairwiseModel):
         that there is none.
     """
 
+    divides = True
+
     def __init__(
         self,
         num_users: int,

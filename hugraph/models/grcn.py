@@ -71,6 +71,7 @@ class GRCN(PairwiseModel):
     """
 
     edge_present: Tensor  # (num_modalities, num_edges) bool
+    divides = True
 
     def __init__(
         self,

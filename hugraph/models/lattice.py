@@ -67,6 +67,8 @@ class LATTICE(PairwiseModel):
         and tokens are extensions.
     """
 
+    divides = True
+
     def __init__(
         self,
         num_users: int,

@@ -38,6 +38,8 @@ class LightGCN(PairwiseModel):
         $\mathcal N(0, 0.1^2)$ as in the authors' code.
     """
 
+    divides = True
+
     def __init__(
         self,
         num_users: int,

@@ -49,6 +49,7 @@ class NGCF(PairwiseModel):
         follows the sum, and there are no biases. Node dropout is left out.
     """
 
+    divides = True  # dropout draws for all nodes, whatever the batch
     penalty_weights = MappingProxyType({"l2": 1e-5})
 
     def __init__(

@@ -20,6 +20,11 @@ class RankingLoss(Protocol):
         """The name of the term."""
         ...
 
+    @property
+    def divides(self) -> bool:
+        """Whether it is that of a batch's parts, weighted by their rows: see `Stage.divides`."""
+        ...
+
     def __call__(
         self, batch: Triples, users: Tensor, pos_items: Tensor, neg_items: Tensor
     ) -> Tensor:
@@ -44,6 +49,7 @@ class BPRLoss:
     """
 
     name = "bpr"
+    divides = True
 
     def __call__(
         self, batch: Triples, users: Tensor, pos_items: Tensor, neg_items: Tensor
@@ -80,6 +86,7 @@ class SampledSoftmaxLoss:
     """
 
     name = "softmax"
+    divides = True
 
     def __init__(
         self,
@@ -102,8 +109,8 @@ class SampledSoftmaxLoss:
         self, batch: Triples, users: Tensor, pos_items: Tensor, neg_items: Tensor
     ) -> Tensor:
         """The mean over the batch."""
-        negatives = batch.neg_items[: self.num_negatives]
-        items = torch.cat([pos_items, neg_items[: self.num_negatives]])
+        negatives = batch.first(batch.neg_items, self.num_negatives)
+        items = torch.cat([pos_items, batch.first(neg_items, self.num_negatives)])
         u, v = self.factors(users, items)
         u, (pos, neg) = u / self.temperature, v.split([len(pos_items), len(negatives)])
         liked = (u * pos).sum(dim=1, keepdim=True)

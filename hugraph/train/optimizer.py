@@ -1,7 +1,7 @@
 """One stage's optimiser: a batch in, a step of Adam out, or an error before anything changed."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn.utils import get_total_norm
 from hugraph.errors import DivergedError, RunError
 from hugraph.interfaces import Batch, Stage
 from hugraph.train.lazy_adam import LazyAdam
+from hugraph.train.processes import Processes
 
 
 class StageOptimizer:
@@ -24,6 +25,7 @@ class StageOptimizer:
         weights: The weight of each of its terms; a term of weight 0 is only measured.
         clip_norm: Longest gradient; a longer one is scaled down. None for no limit.
         precision: `"bfloat16"` computes the terms under autocast.
+        processes: All that take the same steps, each with its part of a batch; None for one alone.
     """
 
     def __init__(
@@ -33,7 +35,9 @@ class StageOptimizer:
         *,
         clip_norm: float | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
+        processes: Processes | None = None,
     ) -> None:
+        self._processes = processes
         self._stage = stage
         self._weights = weights
         self._clip_norm = clip_norm
@@ -58,8 +62,9 @@ class StageOptimizer:
             DivergedError: If the loss or its gradient is not finite; no parameter has changed.
             ValueError: If the stage returns other terms than it announces.
         """
+        part, share = (batch, 1.0) if self._processes is None else self._processes.part(batch)
         with torch.autocast(self._device_type, torch.bfloat16, enabled=self._autocast):
-            terms = self._stage.terms(batch)
+            terms = self._stage.terms(part)
             if terms.keys() != self._weights.keys():
                 raise ValueError(
                     f"stage {self._stage.name!r} announces the terms {sorted(self._weights)} "
@@ -67,10 +72,14 @@ class StageOptimizer:
                 )
             loss = torch.stack([w * terms[name] for name, w in self._weights.items() if w]).sum()
         parameters = self._stage.parameters
-        gradients = [
+        if self._processes is not None:
+            loss = share * loss
+        gradients: Sequence[Tensor | None] = [
             g.coalesce() if g is not None and g.is_sparse else g
             for g in torch.autograd.grad(loss, parameters, allow_unused=True)
         ]
+        if self._processes is not None:
+            gradients, terms, loss = _added_up(self._processes, share, gradients, terms, loss)
         entries = [g.values() if g.is_sparse else g for g in gradients if g is not None]
         norm = get_total_norm(entries)
         values = self._finite(terms, loss, norm, lr)
@@ -140,3 +149,22 @@ class StageOptimizer:
                     fix="lower train.lr, or set train.clip_norm",
                 )
         return values
+
+
+def _added_up(
+    processes: Processes,
+    share: float,
+    gradients: Sequence[Tensor | None],
+    terms: Mapping[str, Tensor],
+    loss: Tensor,
+) -> tuple[tuple[Tensor | None, ...], dict[str, Tensor], Tensor]:
+    """Gradients, terms and loss of the whole batch out of those of its parts."""
+    scalars = share * torch.stack([t.detach().float() for t in (*terms.values(), loss)])
+    scalars, *totals = processes.summed([scalars, *(g for g in gradients if g is not None)])
+    *values, loss = scalars.unbind()
+    left = iter(totals)
+    return (
+        tuple(None if g is None else next(left) for g in gradients),
+        dict(zip(terms, values, strict=True)),
+        loss,
+    )

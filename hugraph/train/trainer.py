@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
+from hashlib import sha256
 from typing import Annotated, Any, NamedTuple, cast
 
 import torch
@@ -21,8 +22,9 @@ from hugraph.train.batches import Batches
 from hugraph.train.config import TrainConfig
 from hugraph.train.objective import Objective
 from hugraph.train.optimizer import StageOptimizer
+from hugraph.train.processes import Processes
 from hugraph.train.run_dir import RunDir
-from hugraph.train.signals import stop_at_safe_moments
+from hugraph.train.signals import Stopped, stop_at_safe_moments
 
 Validate = Callable[[Scorer], Mapping[str, float]]
 Weights = dict[str, Tensor]
@@ -136,6 +138,7 @@ def fit(
     objective: Objective | None = None,
     run: RunDir | None = None,
     on_progress: OnProgress | None = None,
+    processes: Processes | None = None,
 ) -> Fitted:
     """Optimises `model` and leaves it with the weights of its best epoch.
 
@@ -156,13 +159,18 @@ def fit(
         run: Where to record metrics and commit checkpoints. If it holds any, training goes on from
             there; `model` must then be made by the same spec, data and seed. None writes nothing.
         on_progress: Called after each step and each epoch.
+        processes: Those that train this model together, each on its part of every batch. All call
+            this with the same arguments, but for `run` and `on_progress`, which are the first
+            one's; it validates. Up to rounding, the result is that of one process.
 
     Raises:
         DivergedError: If a loss, gradient, score or metric is not finite; the model keeps the
             weights it had before.
-        SpecError: If `objective` or the early-stopping metric does not fit the model.
+        SpecError: If `objective` or the early-stopping metric does not fit the model, or several
+            processes would not train it as one does.
         RunError: If the checkpoint of `run` is damaged or lost, or belongs to another model.
-        ResourceError: If the disk is full; the last committed epoch is safe.
+        ResourceError: If the disk is full, or another process has ended; the last committed epoch
+            is safe.
         Stopped: After a signal.
     """
     config = config or TrainConfig()
@@ -177,6 +185,7 @@ def fit(
             run=run,
             report=on_progress or (lambda event: None),
             check_stop=check_stop,
+            processes=processes,
         )
         return fitting.to_the_end()
 
@@ -213,6 +222,7 @@ class _Fitting:
         run: RunDir | None,
         report: OnProgress,
         check_stop: Callable[[], None],
+        processes: Processes | None,
     ) -> None:
         self._device = config.torch_device()
         self._module = cast(nn.Module, model).to(self._device)
@@ -227,7 +237,8 @@ class _Fitting:
         self._config = config
         self._run = run
         self._report = report
-        self._check_stop = check_stop
+        self._check_stop_alone = check_stop
+        self._processes = processes
 
         self._position = _Position()
         self._best = _copy_weights(self._module)
@@ -245,6 +256,8 @@ class _Fitting:
                 one = _checkpoint_bytes(self._module, self._stages)
                 # Four may be kept, and one is being written.
                 atomic.require_space(run.path, max(one, 5 * one - run.checkpoints.occupied()))
+        if processes is not None:
+            self._start_together(processes, train)
 
     def to_the_end(self) -> Fitted:
         if not self._stages and not self._position.best_validation:
@@ -270,6 +283,7 @@ class _Fitting:
             self._weights[index],
             clip_norm=self._config.clip_norm,
             precision=self._config.precision,
+            processes=self._processes,
         )
         if index > self._position.stage:
             self._position = self._position.next_stage()
@@ -332,11 +346,55 @@ class _Fitting:
         num_rows = sum(len(batch[0]) for batch in batches)
         return {name: value / num_rows for name, value in sums.items()}, num_rows
 
+    def _start_together(self, processes: Processes, train: Interactions) -> None:
+        """Makes sure that all processes can train this model, from the state of the first one."""
+        for stage in self._stages:
+            if not stage.divides:
+                raise SpecError(
+                    f"{processes.size} processes would not train stage {stage.name!r} as one does: "
+                    "its terms compare the rows of a batch, or draw random numbers for each",
+                    at="model",
+                    fix="train this model by one process; docs/scaling.md lists the others",
+                )
+        task = sha256(repr((self._seed, self._config, self._weights)).encode())
+        for column in train:
+            task.update(column.cpu().numpy().tobytes())
+        processes.require_same(task.hexdigest())
+        position = processes.from_first(asdict(self._position))
+        tensors = processes.tensors_from_first(
+            {f"model/{name}": t for name, t in self._module.state_dict().items()}
+            | {f"best/{name}": t for name, t in self._best.items()}
+            | {f"adam/{name}": t for name, t in self._moments.items()}
+        )
+        if processes.rank:
+            self._position = _Position.read(position, len(self._stages))
+            _load_weights(self._module, _part(tensors, "model/"))
+            self._best, self._moments = _part(tensors, "best/"), _part(tensors, "adam/")
+
+    def _check_stop(self) -> None:
+        """Raises `Stopped` in every process if one of them has had a signal."""
+        if self._processes is None:
+            self._check_stop_alone()
+            return
+        signum = 0
+        try:
+            self._check_stop_alone()
+        except Stopped as stopped:
+            signum = stopped.signum
+        if signum := self._processes.highest(signum):
+            raise Stopped(signum)
+
     def _validated(self, make_scorer: Callable[[], Scorer]) -> dict[str, float]:
+        if self._processes is None:
+            return self._measured(make_scorer)
+        mine = self._measured(make_scorer) if self._processes.rank == 0 else None
+        return dict(self._processes.from_first(mine))
+
+    def _measured(self, make_scorer: Callable[[], Scorer]) -> dict[str, float]:
         self._module.eval()
 
         def scorer_that_stops(users: Tensor) -> Tensor:
-            self._check_stop()
+            self._check_stop_alone()
             return scorer(users)
 
         with torch.no_grad():

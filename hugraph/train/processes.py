@@ -1,0 +1,191 @@
+"""Several processes that train one model, each on its part of every batch."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from hugraph.errors import ResourceError, RunError, is_out_of_memory
+from hugraph.interfaces import Batch, Triples
+
+_LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_PATIENCE = timedelta(hours=2)  # the others wait so long while the first one validates
+
+
+@contextmanager
+def joined() -> "Iterator[Processes | None]":
+    """Joins the processes that `torchrun` has started; gives None where there is but one.
+
+    They talk by gloo on a CPU, and by NCCL where torch sees a GPU.
+
+    Raises:
+        ResourceError: If the others cannot be reached.
+    """
+    if not all(name in os.environ for name in _LAUNCHED) or os.environ["WORLD_SIZE"] == "1":
+        yield None
+        return
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+        backend = "cpu:gloo,cuda:nccl"
+    with _within_reach():
+        store, rank, size = next(dist.rendezvous("env://", timeout=_PATIENCE))
+        dist.init_process_group(
+            backend,
+            store=dist.PrefixStore("training", store),
+            rank=rank,
+            world_size=size,
+            timeout=_PATIENCE,
+        )
+    try:
+        yield Processes(rank, size, store)
+    finally:
+        dist.destroy_process_group()
+
+
+class Processes:
+    """This process among those that train together, as `joined` gives it.
+
+    Every method that talks to the others is called by all of them, in the same order.
+
+    Attributes:
+        rank: From 0. The first one validates and writes the run.
+        size: How many there are.
+    """
+
+    def __init__(self, rank: int, size: int, store: dist.Store) -> None:
+        self.rank = rank
+        self.size = size
+        self._store = store
+
+    def part(self, batch: Batch) -> tuple[Batch, float]:
+        """This process' rows of a batch, and what they weigh in it.
+
+        If there are fewer rows than processes, each takes all of them, and weighs the same.
+        """
+        num_rows = len(batch[0])
+        if num_rows < self.size:
+            return batch, 1 / self.size
+        begin, end = (num_rows * rank // self.size for rank in (self.rank, self.rank + 1))
+        columns = [column[begin:end] for column in batch]
+        share = (end - begin) / num_rows
+        if not isinstance(batch, Triples):
+            return type(batch)(*columns), share
+        part = _PartOfTriples(*columns)
+        part.begin, part.num_rows = begin, num_rows
+        return part, share
+
+    def summed(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Adds up tensors of the same shapes over all processes, in one message."""
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        with _within_reach():
+            dist.all_reduce(flat)
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+
+    def highest(self, number: int) -> int:
+        """The highest of the numbers that the processes give."""
+        number_of_all = torch.tensor(number)
+        with _within_reach():
+            dist.all_reduce(number_of_all, dist.ReduceOp.MAX)
+        return int(number_of_all)
+
+    def from_first(self, value: Any) -> Any:
+        """What the first process gives, a JSON value; that of the others is ignored."""
+        said = json.dumps(value).encode() if self.rank == 0 else b""
+        length = torch.tensor(len(said))
+        with _within_reach():
+            dist.broadcast(length, 0)
+            text = torch.zeros(int(length), dtype=torch.uint8)
+            if self.rank == 0:
+                text.copy_(torch.frombuffer(bytearray(said), dtype=torch.uint8))
+            dist.broadcast(text, 0)
+        return json.loads(bytes(text.tolist()))
+
+    def tensors_from_first(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of the first process by name, on the CPU; those of the others are ignored."""
+        shapes = self.from_first(
+            {name: (str(t.dtype).split(".")[1], list(t.shape)) for name, t in tensors.items()}
+        )
+        received = {}
+        for name, (dtype, shape) in shapes.items():
+            if self.rank == 0:
+                received[name] = tensors[name].detach().cpu().contiguous()
+            else:
+                received[name] = torch.empty(shape, dtype=getattr(torch, dtype))
+            with _within_reach():
+                dist.broadcast(received[name], 0)
+        return received
+
+    def require_same(self, what: str) -> None:
+        """Makes sure that all processes do the same thing.
+
+        Raises:
+            RunError: If this one does another than the first.
+        """
+        if self.from_first(what) != what:
+            raise RunError(
+                f"process {self.rank} does not train the same model on the same data as process 0",
+                fix="give all processes the same spec, data and version of hugraph",
+            )
+
+    def speaks_first(self) -> bool:
+        """Whether no other process has called this before."""
+        mine = f"process {self.rank}"
+        with suppress(RuntimeError):  # whoever keeps the store has gone
+            said = cast(bytes, self._store.compare_set("speaks", "", mine))
+            return said.decode() == mine
+        return True
+
+
+class _PartOfTriples(Triples):
+    begin: int  # where this part begins in the whole batch
+    num_rows: int  # of the whole batch
+
+    def first(self, rows: Tensor, count: int) -> Tensor:
+        """The first `count` rows of the whole batch."""
+        first: Tensor = _First.apply(rows, self.begin, min(count, self.num_rows))
+        return first
+
+
+class _First(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, begin: int, count: int) -> Tensor:
+        whole = rows.new_zeros(count, *rows.shape[1:])
+        own = rows[: max(count - begin, 0)]
+        whole[begin : begin + len(own)] = own
+        with _within_reach():
+            dist.all_reduce(whole)  # zeros elsewhere: takes parts of any size, and adds exactly
+        ctx.shape, ctx.begin, ctx.num_own = rows.shape, begin, len(own)
+        return whole
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        with _within_reach():
+            dist.all_reduce(total)
+        own = gradient.new_zeros(ctx.shape)
+        own[: ctx.num_own] = total[ctx.begin : ctx.begin + ctx.num_own]
+        return own, None, None
+
+
+@contextmanager
+def _within_reach() -> Iterator[None]:
+    """Says plainly what gloo and NCCL say when a connection breaks."""
+    try:
+        yield
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            "another process of this training has ended, or cannot be reached",
+            fix="see what it said; `hugraph fit --resume RUN` goes on from the last finished epoch",
+        ) from error
