@@ -28,7 +28,8 @@ from hugraph.data.dataset import Dataset
 from hugraph.data.split import encode_split, read_split
 from hugraph.errors import DataError, RunError, SpecError
 from hugraph.interfaces import Recommender
-from hugraph.train import RunDir, fit, restore_best
+from hugraph.train import Fitted, RunDir, fit, restore_best
+from hugraph.train.processes import Processes
 from hugraph.train.trainer import OnProgress
 
 log = logging.getLogger(__name__)
@@ -119,6 +120,7 @@ def finish(
     model: Recommender,
     run: RunDir,
     on_progress: OnProgress | None = None,
+    processes: Processes | None = None,
 ) -> dict[str, Any]:
     """Trains to the end, tests once, and writes the result.
 
@@ -127,21 +129,13 @@ def finish(
         model: As `experiment.build_model()` made it.
         run: Where to write; if it was stopped, training goes on.
         on_progress: Called after each step and each epoch.
+        processes: Those that train together, if this is the first of several; the others `assist`.
 
     Returns:
         What `result.json` holds: `validation` and `test` metrics of the best epoch, the test
         metrics of `popularity`, `best_epoch`, `epochs` and `seconds`.
     """
-    fitted = fit(
-        model,
-        experiment.train,
-        experiment.validate,
-        seed=experiment.spec.seed,
-        config=experiment.spec.train,
-        objective=experiment.spec.objective(),
-        run=run,
-        on_progress=on_progress,
-    )
+    fitted = _fit(experiment, model, run, on_progress, processes)
     with torch.no_grad():
         evaluation = experiment.evaluate(model.scorer())
         baseline = experiment.evaluate(experiment.popularity().scorer())
@@ -156,6 +150,17 @@ def finish(
     }
     run.write_result(result)
     return result
+
+
+def assist(experiment: Experiment, model: Recommender, processes: Processes) -> None:
+    """Trains along with the first process, which calls `finish`.
+
+    Args:
+        experiment: The same spec and data.
+        model: As `experiment.build_model()` made it.
+        processes: All that train together.
+    """
+    _fit(experiment, model, None, None, processes)
 
 
 def complete(
@@ -252,6 +257,26 @@ def trained_model(experiment: Experiment, run: RunDir) -> Recommender:
     model = experiment.build_model()
     restore_best(model, run)
     return model
+
+
+def _fit(
+    experiment: Experiment,
+    model: Recommender,
+    run: RunDir | None,
+    on_progress: OnProgress | None,
+    processes: Processes | None,
+) -> Fitted:
+    return fit(
+        model,
+        experiment.train,
+        experiment.validate,
+        seed=experiment.spec.seed,
+        config=experiment.spec.train,
+        objective=experiment.spec.objective(),
+        run=run,
+        on_progress=on_progress,
+        processes=processes,
+    )
 
 
 def _same_data(spec: Spec, record: DataRecord, at: str) -> Dataset:

@@ -1,7 +1,10 @@
 """`hugraph fit`."""
 
+import logging
 import shlex
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +14,13 @@ from hugraph.cli.outcome import write_outcome
 from hugraph.cli.paths import PathName, data_overrides, new_directory
 from hugraph.cli.stopping import stoppable
 from hugraph.cli.terminal import count, say, write_json, write_line
+from hugraph.errors import HugraphError
 
 if TYPE_CHECKING:
     from hugraph.assembly.experiment import Experiment
     from hugraph.interfaces import Recommender
     from hugraph.train import RunDir
+    from hugraph.train.processes import Processes
 
 
 @click.command(short_help="Train the model of a spec and test it.")
@@ -58,10 +63,14 @@ def fit(
     result, to the last bit, as if nothing had happened. When going on, only `train.epochs` and
     `train.early_stopping.patience` may change.
 
+    Under `torchrun` several processes train together, each on its part of every batch, to the same
+    result up to rounding.
+
     \b
     hugraph fit --spec examples/huign_3level.yaml
     hugraph fit --spec examples/lightgcn.yaml --data my_dataset train.lr=3e-3
     hugraph fit --resume runs/huign_3level-20250131-101500
+    torchrun --nproc-per-node 2 -m hugraph fit --spec examples/huign_3level.yaml
     """
     if overrides and "=" not in overrides[0] and overrides[0].endswith((".yaml", ".yml")):
         raise click.UsageError(
@@ -81,23 +90,72 @@ def fit(
         command = f"hugraph fit --resume {shlex.quote(str(resumable[0]))}"
         return f"every finished epoch is kept\n  go on with: {command}"
 
-    with stoppable(then):
-        if resume is not None:
-            path = Path(resume)
-            experiment, result = _go_on(path, data, overrides, quiet, resumable)
-        else:
-            assert spec is not None
-            path = Path(run_path) if run_path else new_directory(Path(spec).stem)
-            changes = (*data_overrides(data), *overrides)
-            experiment, result = _begin(spec, path, changes, quiet, resumable)
+    with _together() as processes:
+        if processes is not None and processes.rank:
+            _assist(spec, resume, data, overrides, processes)
+            return
+        with stoppable(then):
+            if resume is not None:
+                path = Path(resume)
+                experiment, result = _go_on(path, data, overrides, quiet, resumable, processes)
+            else:
+                assert spec is not None
+                path = Path(run_path) if run_path else new_directory(Path(spec).stem)
+                changes = (*data_overrides(data), *overrides)
+                experiment, result = _begin(spec, path, changes, quiet, resumable, processes)
     if as_json:
         write_json(result)
     else:
         _show(result, experiment, path)
 
 
+@contextmanager
+def _together() -> Iterator["Processes | None"]:
+    """Joins the other processes, if there are any; the first one that fails speaks for all."""
+    from hugraph.train.processes import joined
+
+    with joined() as processes:
+        if processes is None:
+            yield None
+            return
+        if processes.rank:
+            logging.getLogger("hugraph").setLevel(logging.CRITICAL)
+        try:
+            yield processes
+        except KeyboardInterrupt:
+            sys.exit(130)
+        except Exception as error:
+            if processes.speaks_first():
+                raise
+            sys.exit(error.exit_code if isinstance(error, HugraphError) else 1)
+
+
+def _assist(
+    spec: str | None,
+    resume: str | None,
+    data: str | None,
+    overrides: Sequence[str],
+    processes: "Processes",
+) -> None:
+    """Trains along with the first process, and neither says nor writes anything."""
+    from hugraph.assembly import SCHEMA, Experiment, reopen, runs
+
+    if resume is not None:
+        experiment = reopen(Path(resume), data=data, overrides=overrides)
+    else:
+        assert spec is not None
+        resolved = SCHEMA.resolve(spec, (*data_overrides(data), *overrides))
+        experiment = Experiment.prepare(resolved)
+    runs.assist(experiment, experiment.build_model(), processes)
+
+
 def _begin(
-    spec: str, path: Path, overrides: Sequence[str], quiet: bool, resumable: list[Path]
+    spec: str,
+    path: Path,
+    overrides: Sequence[str],
+    quiet: bool,
+    resumable: list[Path],
+    processes: "Processes | None",
 ) -> tuple["Experiment", dict[str, Any]]:
     from hugraph.assembly import SCHEMA, Experiment, begin
     from hugraph.train import RunDir
@@ -112,11 +170,16 @@ def _begin(
     with RunDir.create(path) as run:
         begin(experiment, run)
         resumable.append(path)
-        return experiment, _train(experiment, model, run, quiet)
+        return experiment, _train(experiment, model, run, quiet, processes)
 
 
 def _go_on(
-    path: Path, data: str | None, overrides: Sequence[str], quiet: bool, resumable: list[Path]
+    path: Path,
+    data: str | None,
+    overrides: Sequence[str],
+    quiet: bool,
+    resumable: list[Path],
+    processes: "Processes | None",
 ) -> tuple["Experiment", dict[str, Any]]:
     from hugraph.assembly import go_on, reopen
     from hugraph.train import RunDir
@@ -128,7 +191,7 @@ def _go_on(
         model = experiment.build_model()
         before = _result_file(path)
         go_on(experiment, run)
-        result = _train(experiment, model, run, quiet)
+        result = _train(experiment, model, run, quiet, processes)
         if before == _result_file(path) and not quiet:
             say(f"note: already finished{_way_on(experiment, result['epochs'])}")
     return experiment, result
@@ -143,14 +206,18 @@ def _way_on(experiment: "Experiment", epochs: int) -> str:
 
 
 def _train(
-    experiment: "Experiment", model: "Recommender", run: "RunDir", quiet: bool
+    experiment: "Experiment",
+    model: "Recommender",
+    run: "RunDir",
+    quiet: bool,
+    processes: "Processes | None",
 ) -> dict[str, Any]:
     from hugraph.assembly import runs
     from hugraph.cli.progress import progress
 
     metric = experiment.spec.train.early_stopping.metric
     with progress(metric, quiet=quiet) as on_progress:
-        return runs.finish(experiment, model, run, on_progress)
+        return runs.finish(experiment, model, run, on_progress, processes)
 
 
 def _introduce(experiment: "Experiment", quiet: bool) -> None:

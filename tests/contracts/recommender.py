@@ -54,6 +54,21 @@ class World:
         return Triples(users[order], items[order], (items[order] + shift) % NUM_ITEMS)
 
 
+class WholeTriples(Triples):
+    """Notes what it gave as its first rows."""
+
+    def first(self, rows, count):
+        self.given = [*getattr(self, "given", []), super().first(rows, count)]
+        return self.given[-1]
+
+
+class PartOfTriples(Triples):
+    """Gives as first rows those of the whole batch, as another process would."""
+
+    def first(self, rows, count):
+        return next(self.given)
+
+
 class RecommenderContract:
     """Subclass, and say how to make the model from a world."""
 
@@ -76,6 +91,9 @@ class RecommenderContract:
         terms = stage.terms(batch)
         assert set(terms) == set(stage.term_names)
         assert set(stage.penalty_weights) <= set(stage.term_names[1:])
+        return self.weighted(stage, terms)
+
+    def weighted(self, stage, terms):
         weighted = [self.weights.get(name, 0.01) * term for name, term in terms.items()]
         return terms[stage.term_names[0]] + sum(weighted[1:])
 
@@ -125,6 +143,37 @@ class RecommenderContract:
             assert stage.parameters
             for parameter in stage.parameters:
                 assert parameter.grad is not None and parameter.grad.abs().sum() > 0
+
+    def test_a_stage_that_divides_has_the_terms_and_gradients_of_the_parts_of_its_batch(
+        self, world
+    ):
+        model = self.fresh(world)
+        generator = torch.Generator().manual_seed(5)
+        for stage in filter(lambda stage: stage.divides, model.stages()):
+            columns = world.batch(stage.batches, generator)
+            kind = type(columns)
+            whole = (WholeTriples if kind is Triples else kind)(*columns)
+            torch.manual_seed(1)
+            terms = stage.terms(whole)
+            total = self.weighted(stage, terms)
+            sums, loss = dict.fromkeys(terms, 0.0), 0.0
+            rows = len(whole[0])
+            for begin, end in ((0, rows // 3), (rows // 3, rows)):
+                part = [column[begin:end] for column in whole]
+                part = (PartOfTriples if kind is Triples else kind)(*part)
+                if kind is Triples:
+                    part.given = iter(getattr(whole, "given", []))
+                torch.manual_seed(1)  # the generators of all processes
+                share = (end - begin) / rows
+                parts = stage.terms(part)
+                loss = loss + share * self.weighted(stage, parts)
+                sums = {name: value + share * parts[name] for name, value in sums.items()}
+            assert_close(sums, terms, atol=1e-5, rtol=1e-5)  # float32
+            gradients = [
+                torch.autograd.grad(loss_, stage.parameters, retain_graph=True)
+                for loss_ in (loss, total)
+            ]
+            assert_close(*gradients, atol=1e-5, rtol=1e-5)
 
     def test_terms_in_bfloat16_are_summed_in_float32_and_near_the_exact_ones(self, world):
         model = self.fresh(world)
