@@ -29,8 +29,8 @@ class PairwiseModel(nn.Module, ABC):
     A subclass says how users and items are represented. Its terms are that of its ranking loss, BPR
     unless it says otherwise, `l2`, and whatever penalties it names in `penalty_names`. In
     `penalty_weights` it states what these weigh where the spec does not say, if not 1e-4. In
-    `divides` it says that its terms, but for that of its ranking loss, are those of a batch's parts:
-    see [`Stage`][hugraph.interfaces.Stage].
+    `divides` it says that its terms, but for that of its ranking loss, are those of a batch's
+    parts: see [`Stage`][hugraph.interfaces.Stage].
     """
 
     penalty_names: tuple[str, ...] = ()
@@ -100,11 +100,18 @@ def take(table: Tensor, index: Tensor | None, *, sparse: bool = False) -> Tensor
     """Takes rows of a table, or all of it; the gradient does not depend on thread timing.
 
     Args:
-        table: `(rows, dim)`.
+        table: `(rows, dim)`; they may lie in several processes, after
+            [`shard_rows`][hugraph.models.row_sharding.shard_rows].
         index: `(n,)` int64; None for all rows.
         sparse: Whether the gradient holds only the rows that were taken.
     """
-    return table if index is None else F.embedding(index, table, sparse=sparse)
+    if index is None:
+        return table
+    if hasattr(table, "device_mesh"):  # a DTensor; torch takes half a second to load the class
+        from hugraph.models.row_sharding import sharded_rows
+
+        return sharded_rows(table, index)
+    return F.embedding(index, table, sparse=sparse)
 
 
 def xavier(rows: int, columns: int) -> nn.Parameter:

@@ -158,8 +158,9 @@ def _added_up(
     terms: Mapping[str, Tensor],
     loss: Tensor,
 ) -> tuple[tuple[Tensor | None, ...], dict[str, Tensor], Tensor]:
-    """Gradients, terms and loss of the whole batch out of those of its parts."""
-    scalars = share * torch.stack([t.detach().float() for t in (*terms.values(), loss)])
+    """Those of the whole batch; the part's share is in its gradients and loss already."""
+    shares = [share * term.detach().float() for term in terms.values()]
+    scalars = torch.stack([*shares, loss.detach().float()])
     scalars, *totals = processes.summed([scalars, *(g for g in gradients if g is not None)])
     *values, loss = scalars.unbind()
     left = iter(totals)

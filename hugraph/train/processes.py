@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from hugraph.errors import ResourceError, RunError, is_out_of_memory
 from hugraph.interfaces import Batch, Triples
@@ -36,10 +38,10 @@ def joined() -> "Iterator[Processes | None]":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"
     with _within_reach():
-        store, rank, size = next(dist.rendezvous("env://", timeout=_PATIENCE))
+        store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
         dist.init_process_group(
             backend,
-            store=dist.PrefixStore("training", store),
+            store=PrefixStore("training", store),
             rank=rank,
             world_size=size,
             timeout=_PATIENCE,
@@ -60,7 +62,7 @@ class Processes:
         size: How many there are.
     """
 
-    def __init__(self, rank: int, size: int, store: dist.Store) -> None:
+    def __init__(self, rank: int, size: int, store: Store) -> None:
         self.rank = rank
         self.size = size
         self._store = store
@@ -83,12 +85,34 @@ class Processes:
         return part, share
 
     def summed(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Adds up tensors of the same shapes over all processes, in one message."""
-        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        """Adds up tensors over all processes, in one message; of sparse ones, the rows that occur.
+
+        Args:
+            tensors: Of the same shapes and layouts in every process; sparse ones are COO, with rows
+                as their only sparse dimension.
+        """
+        dense = [tensor for tensor in tensors if not tensor.is_sparse]
+        flat = torch.cat([tensor.reshape(-1) for tensor in dense])
         with _within_reach():
             dist.all_reduce(flat)
-        parts = flat.split([tensor.numel() for tensor in tensors])
-        return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+        parts = iter(flat.split([tensor.numel() for tensor in dense]))
+        return [
+            self._summed_rows(tensor) if tensor.is_sparse else next(parts).view_as(tensor)
+            for tensor in tensors
+        ]
+
+    def _summed_rows(self, tensor: Tensor) -> Tensor:
+        tensor = tensor.coalesce()
+        counts = torch.zeros(self.size, dtype=torch.int64)
+        counts[self.rank] = tensor.indices().shape[1]
+        with _within_reach():
+            dist.all_reduce(counts)
+        begin, total = int(counts[: self.rank].sum()), int(counts.sum())
+        rows = _gathered(tensor.indices()[0], begin, total)
+        values = _gathered(tensor.values(), begin, total)
+        return torch.sparse_coo_tensor(
+            rows.unsqueeze(0), values, tensor.shape, check_invariants=True
+        ).coalesce()
 
     def highest(self, number: int) -> int:
         """The highest of the numbers that the processes give."""
@@ -158,13 +182,9 @@ class _PartOfTriples(Triples):
 class _First(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, begin: int, count: int) -> Tensor:
-        whole = rows.new_zeros(count, *rows.shape[1:])
         own = rows[: max(count - begin, 0)]
-        whole[begin : begin + len(own)] = own
-        with _within_reach():
-            dist.all_reduce(whole)  # zeros elsewhere: takes parts of any size, and adds exactly
         ctx.shape, ctx.begin, ctx.num_own = rows.shape, begin, len(own)
-        return whole
+        return _gathered(own, begin, count)
 
     @staticmethod
     @once_differentiable
@@ -175,6 +195,18 @@ class _First(torch.autograd.Function):
         own = gradient.new_zeros(ctx.shape)
         own[: ctx.num_own] = total[ctx.begin : ctx.begin + ctx.num_own]
         return own, None, None
+
+
+def _gathered(own: Tensor, begin: int, total: int) -> Tensor:
+    """The rows of all processes, of which `own` are this one's, from `begin` on.
+
+    The others add their rows to zeros, which is exact, and takes parts of any size.
+    """
+    rows = own.new_zeros(total, *own.shape[1:])
+    rows[begin : begin + len(own)] = own
+    with _within_reach():
+        dist.all_reduce(rows)
+    return rows
 
 
 @contextmanager

@@ -171,9 +171,12 @@ def fit(
         RunError: If the checkpoint of `run` is damaged or lost, or belongs to another model.
         ResourceError: If the disk is full, or another process has ended; the last committed epoch
             is safe.
+        ValueError: If rows of the model's tables lie in several processes.
         Stopped: After a signal.
     """
     config = config or TrainConfig()
+    if any(hasattr(table, "device_mesh") for table in cast(nn.Module, model).parameters()):
+        raise ValueError("fit writes and ranks with whole tables, got some that are sharded")
     with _determinism(config.torch_device()), stop_at_safe_moments() as check_stop:
         fitting = _Fitting(
             model,

@@ -13,6 +13,8 @@ import pytest
 from tests.assembly.small import MODELS, write_small_spec
 from tests.cli.terminals import on_a_terminal
 
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
 
 @pytest.fixture
 def spec(tmp_path):
@@ -420,3 +422,56 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_result(hugraph, spec, tm
     for name in ("metrics.jsonl", "per_user.parquet"):
         killed, whole = tmp_path / "killed" / name, tmp_path / "whole" / name
         assert killed.read_bytes() == whole.read_bytes()
+
+
+def test_a_killed_process_ends_those_that_train_with_it_and_one_goes_on_to_the_same_result(
+    hugraph, spec, tmp_path
+):
+    process = subprocess.Popen(
+        [
+            *TORCHRUN,
+            "-m",
+            "hugraph",
+            "--",
+            "fit",
+            "--spec",
+            spec,
+            "--run",
+            "two",
+            "train.epochs=99",
+        ],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    for line in process.stderr:
+        if line.startswith("epoch   2"):
+            break
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[1]), signal.SIGKILL)
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+    assert rest.count("error[7]: another process of this training has ended") == 1
+    epochs = len((tmp_path / "two" / "metrics.jsonl").read_text().splitlines())
+    assert 2 <= epochs < 99
+    last = f"train.epochs={epochs + 1}"
+    assert hugraph("fit", "--resume", "two", "-q", last).code == 0
+    assert hugraph("fit", "--spec", spec, "--run", "one", "-q", last).code == 0
+    two, one = (
+        [json.loads(line) for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
+        for run in ("two", "one")
+    )
+    for line, expected in zip(two, one, strict=True):
+        assert line["terms"] == pytest.approx(expected["terms"], rel=1e-5)
+        assert line["validation"] == pytest.approx(expected["validation"], abs=0.02)
+
+
+def test_processes_that_cannot_train_together_say_so_once(spec):
+    fault = ["fit", "--spec", spec, "-q", "model={component: bm3}", "objective={}"]
+    done = subprocess.run(
+        [*TORCHRUN, "-m", "hugraph", "--", *fault], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.count("error[") == 1
+    assert "error[3]: 2 processes would not train stage 'bm3' as one does" in done.stderr

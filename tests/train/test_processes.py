@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from hugraph.interfaces import ItemBatch, Triples
 from hugraph.train.processes import Processes, joined
-from tests.train.together import EQUAL, train, train_in
+from tests.train.together import EQUAL, TABLES, step, train, train_in
 
 ROOT = Path(__file__).parents[2]
 NEAR = {"atol": 1e-5, "rtol": 1e-5}  # float32, added up in another order
@@ -26,7 +26,7 @@ def launch(size, *command):
     common = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     processes = [
         subprocess.Popen(
-            [sys.executable, *command],
+            [sys.executable, "-X", "faulthandler", *command],
             env={**os.environ, **common, "RANK": str(rank), "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -72,7 +72,8 @@ def test_a_run_goes_on_from_two_processes_to_one_and_back(together):
     whole = metrics(together / "alone")
     for name in ("begun_together", "begun_alone"):
         for line, expected in zip(metrics(together / name), whole, strict=True):
-            assert_close(line, expected, **NEAR)
+            for part in ("terms", "validation"):
+                assert_close(line[part], expected[part], **NEAR)
 
 
 def metrics(run):
@@ -105,6 +106,27 @@ def test_processes_with_different_tasks_end_and_say_so(together):
     assert "hugraph fit --resume RUN" in text
 
 
+def test_sparse_and_dense_tensors_add_up_as_worked_by_hand(together):
+    for rank in range(2):
+        dense, sparse = said(together, rank)["sums"]
+        assert dense == [3]
+        assert sparse == [[1, 2], [2, 4], [0, 0], [0, 0], [4, 5], [0, 0]]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_steps_with_sharded_tables_are_those_with_whole_ones(together, name):
+    expected = dict(step(name).state_dict())
+    for rank in range(2):
+        sharded = load_file(together / f"process_{rank}" / f"sharded_{name}.safetensors")
+        assert_close(sharded, expected, **NEAR)
+        sizes = [len(expected[table]) for table in TABLES[name]]
+        assert said(together, rank)[f"rows_{name}"] == [size // 2 for size in sizes]
+
+
+def test_a_model_with_sharded_tables_is_not_fitted(together):
+    assert said(together, 0)["sharded_fit"].startswith("fit writes and ranks with whole tables")
+
+
 def test_one_process_speaks_first(together):
     assert sorted(said(together, rank)["speaks"] for rank in range(2)) == [False, True]
 
@@ -112,7 +134,12 @@ def test_one_process_speaks_first(together):
 def test_a_process_alone_joins_nobody(monkeypatch):
     with joined() as processes:
         assert processes is None
-    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "", "MASTER_PORT": ""}.items():
+    for name, value in {
+        "RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "",
+        "MASTER_PORT": "",
+    }.items():
         monkeypatch.setenv(name, value)
     with joined() as processes:
         assert processes is None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch.distributed.tensor import DTensor
 
 from hugraph.errors import HugraphError
 from hugraph.interfaces import Interactions
@@ -15,7 +16,8 @@ from hugraph.models.cb2cf import CB2CF
 from hugraph.models.huign import HUIGN
 from hugraph.models.lightgcn import LightGCN
 from hugraph.models.ngcf import NGCF
-from hugraph.nn import IntraLevelConv, LightPropagation, SampledSoftmaxLoss
+from hugraph.models.row_sharding import shard_rows
+from hugraph.nn import BPRLoss, IntraLevelConv, LightPropagation, SampledSoftmaxLoss
 from hugraph.train import EarlyStopping, Objective, RunDir, TrainConfig, evaluate, fit
 from hugraph.train.processes import joined
 from tests.contracts.recommender import NUM_ITEMS, NUM_USERS, World
@@ -34,7 +36,7 @@ class Exploding(BPRMF):
         return {name: broken * term for name, term in super().terms(batch).items()}
 
 
-def huign(ranking):
+def huign(ranking, propagation=LightPropagation):
     return HUIGN(
         *SIZES,
         FEATURES,
@@ -42,7 +44,7 @@ def huign(ranking):
         GRAPH,
         levels=(6, 3),
         conv=lambda dim: IntraLevelConv(dim, self_loops="add"),
-        propagation=LightPropagation,
+        propagation=propagation,
         ranking=ranking,
         id_dim=8,
         l2="mean",
@@ -104,6 +106,38 @@ def train_in(path, processes=None, *, epochs):
         return train("huign_softmax", processes, run=run, epochs=epochs, patience=epochs)
 
 
+TABLES = {
+    "bpr_mf": ["user_embeddings", "item_embeddings"],
+    "huign": ["user_embeddings", "item_embeddings", "user_tastes"],
+}
+
+
+def step(name, *, sharded=False):
+    """A model after three steps of Adam, its tables shared out among processes or not."""
+    torch.manual_seed(0)
+    model = huign(BPRLoss, None) if name == "huign" else BPRMF(*SIZES, dim=8)
+    if sharded:
+        shard_rows(model, TABLES[name])
+    tables = [model.get_parameter(table) for table in TABLES[name]]
+    others = [p for p in model.parameters() if not any(p is table for table in tables)]
+    adams = [torch.optim.Adam(group, lr=0.05) for group in (tables, others) if group]
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(3):
+        for adam in adams:
+            adam.zero_grad()
+        sum(model.terms(WORLD.batch("triples", generator)).values()).backward()
+        for adam in adams:
+            adam.step()
+    return model
+
+
+def whole(model):
+    return {
+        name: tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        for name, tensor in model.state_dict().items()
+    }
+
+
 def main(directory):
     with joined() as processes:
         mine = directory / f"process_{processes.rank}"
@@ -122,6 +156,22 @@ def main(directory):
         train_in(directory / "together", processes, epochs=3)
         train_in(directory / "stopped", processes, epochs=1)
         train_in(directory / "stopped", processes, epochs=3)
+        rows = [[1, 1, 4], [0]][processes.rank]
+        values = torch.arange(2.0 * len(rows)).view(-1, 2) + processes.rank
+        sparse = torch.sparse_coo_tensor([rows], values, (6, 2), check_invariants=True)
+        both = processes.summed([torch.tensor([1.0 + processes.rank]), sparse])
+        assert both[1].is_sparse
+        said["sums"] = [tensor.to_dense().tolist() for tensor in both]
+        for name in TABLES:
+            sharded = step(name, sharded=True)
+            said[f"rows_{name}"] = [
+                len(getattr(sharded, table).to_local()) for table in TABLES[name]
+            ]
+            save_file(whole(sharded), mine / f"sharded_{name}.safetensors")
+        try:
+            fit(sharded, WORLD.train_interactions, validate, seed=0)
+        except ValueError as error:
+            said["sharded_fit"] = str(error)
         said["speaks"] = processes.speaks_first()
         try:
             train("bpr_mf", processes, seed=processes.rank)
