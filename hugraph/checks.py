@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from inspect import isclass
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 import numpy as np
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 _PREDICATE = re.compile(r"Predicate '(\w+)' failed")
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -24,11 +25,9 @@ def check_options(constructor: Callable[..., Any], **values: Any) -> None:
     Raises:
         ValueError: If a value is not allowed; it says which, and what would be.
     """
-    fields = {name: (hint, ...) for name, hint in _annotations(constructor, list(values)).items()}
-    options = create_model("Options", __config__=_STRICT, **fields)  # type: ignore[call-overload]
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
     try:
-        options(**plain)
+        _options(constructor, tuple(values))(**plain)
     except ValidationError as error:
         name = error.errors()[0]["loc"][0]
         wanted = [fault["msg"] for fault in error.errors() if fault["loc"][0] == name]
@@ -47,7 +46,13 @@ def distinct(values: Sequence[Any]) -> bool:
     return len(set(values)) == len(values)
 
 
-def _annotations(constructor: Callable[..., Any], names: list[str]) -> dict[str, Any]:
+@cache  # slow to make, and many layers are made alike
+def _options(constructor: Callable[..., Any], names: Sequence[str]) -> type[BaseModel]:
+    fields = {name: (hint, ...) for name, hint in _annotations(constructor, names).items()}
+    return create_model("Options", __config__=_STRICT, **fields)  # type: ignore[call-overload]
+
+
+def _annotations(constructor: Callable[..., Any], names: Sequence[str]) -> dict[str, Any]:
     """Those of `names` alone: others may be of types that are imported for type checkers only."""
     function: Any = constructor.__init__ if isclass(constructor) else constructor
     chosen = SimpleNamespace(__annotations__={n: function.__annotations__[n] for n in names})
