@@ -164,6 +164,16 @@ def num_nodes(adjacency: Adjacency) -> int:
     return _num_nodes(_matrix(adjacency))
 
 
+def num_edges(adjacency: Adjacency) -> int:
+    """Counts the edges, each in both directions; of a dense matrix, the entries that are not 0."""
+    matrix = _matrix(adjacency)
+    if not isinstance(matrix, Tensor):
+        return int(matrix.num_edges())
+    if matrix.layout == torch.strided:
+        return int(matrix.count_nonzero())
+    return int(matrix.values().numel())
+
+
 def is_symmetric(adjacency: "dgl.DGLGraph | Tensor") -> bool:
     r"""Tells whether $A = A^\top$ to the last bit. Turns the edges around: not for every step."""
     if not isinstance(adjacency, Tensor):

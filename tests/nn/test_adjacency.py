@@ -15,7 +15,7 @@ from hugraph.nn import (
     pooled_adjacency,
     to_sparse_tensor,
 )
-from hugraph.nn.adjacency import adjacency_on, degrees, diagonal
+from hugraph.nn.adjacency import adjacency_on, degrees, diagonal, num_edges
 from tests.graphs import graph_of, symmetric_adjacencies
 
 STAR = torch.tensor([[0, 1, 1], [1, 0, 0], [1, 0, 0]]).double()
@@ -224,3 +224,8 @@ def test_the_torch_path_equals_dgl_within_rounding(dtype):
         graph, features
     )
     assert difference.abs().max() <= 1e-6 * features.abs().sum(dim=0).max()
+
+
+@given(symmetric_adjacencies())
+def test_edges_are_counted_in_both_directions_in_every_form(dense):
+    assert {num_edges(one) for one in forms(dense, weighted=False)} == {int((dense != 0).sum())}
