@@ -158,6 +158,7 @@ def _begin(
     processes: "Processes | None",
 ) -> tuple["Experiment", dict[str, Any]]:
     from hugraph.assembly import SCHEMA, Experiment, begin
+    from hugraph.assembly.demand import require_memory
     from hugraph.train import RunDir
 
     resolved = SCHEMA.resolve(spec, overrides)
@@ -166,6 +167,7 @@ def _begin(
             pass  # refused now if it is in use, not after the data are loaded
     experiment = Experiment.prepare(resolved)
     _introduce(experiment, quiet)
+    require_memory(experiment)
     model = experiment.build_model()  # a run begins only once nothing is wrong with it
     with RunDir.create(path) as run:
         begin(experiment, run)
@@ -182,12 +184,14 @@ def _go_on(
     processes: "Processes | None",
 ) -> tuple["Experiment", dict[str, Any]]:
     from hugraph.assembly import go_on, reopen
+    from hugraph.assembly.demand import require_memory
     from hugraph.train import RunDir
 
     resumable.append(path)
     with RunDir.resume(path) as run:
         experiment = reopen(path, data=data, overrides=overrides)
         _introduce(experiment, quiet)
+        require_memory(experiment)
         model = experiment.build_model()
         before = _result_file(path)
         go_on(experiment, run)

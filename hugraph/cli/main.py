@@ -28,6 +28,7 @@ from hugraph.cli.figure import figure
 from hugraph.cli.fit import fit
 from hugraph.cli.intents import intents
 from hugraph.cli.new import new
+from hugraph.cli.plan import plan
 from hugraph.cli.recommend import recommend
 from hugraph.cli.report import write_report
 from hugraph.cli.reproduce import reproduce
@@ -53,6 +54,7 @@ def hugraph(debug: bool) -> None:
     \b
     hugraph new huign > my.yaml      write a spec
     hugraph validate my.yaml         check it
+    hugraph plan --spec my.yaml      see what it will take
     hugraph fit --spec my.yaml       train, validate, test
     hugraph recommend RUN --user ID  see what was learned
 
@@ -70,6 +72,7 @@ def hugraph(debug: bool) -> None:
 VERBS = (
     new,
     validate,
+    plan,
     fit,
     evaluate,
     recommend,

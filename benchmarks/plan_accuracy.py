@@ -1,0 +1,162 @@
+"""Asks `hugraph plan` what a fit will take, then fits, and writes the ratios as a table.
+
+    python benchmarks/plan_accuracy.py DATA_DIR [--only tiktok/mmgcn] [--epochs 6] [--cpu]
+
+DATA_DIR holds `tiktok`, `lastfm2k`, `ml-100k` and `ml-latest-small` as dataset directories. Plan
+and fit are processes of their own, one after the other, with one thread each. An epoch of the fit
+is what lies between two lines of its progress: training, validation and saving; the first is left
+out. Its memory is what the system says of the process when it has ended. `--cpu` takes processor
+time on both sides, for a machine that has other work to do.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from hugraph import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "plan_accuracy.md"
+DATASETS = {
+    "lastfm2k": "random",
+    "ml-100k": "random",
+    "ml-latest-small": "random",
+    "tiktok": "given",
+}
+MODELS = {
+    "huign": ("huign_3level.yaml", ("model.modalities=null",)),
+    "huign_propagated": ("huign_propagated.yaml", ()),
+    "lightgcn": ("lightgcn.yaml", ()),
+    "mmgcn": ("mmgcn.yaml", ()),
+    "lattice": ("lattice.yaml", ()),
+    "bpr_mf": ("bpr_mf.yaml", ()),
+}
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+WITH_PROCESSOR_TIME = """
+import time
+from hugraph.assembly import plan
+from hugraph.cli.main import main
+plan._clock = time.process_time
+main()
+"""
+
+
+def planned(arguments, cpu):
+    """The plan, and the seconds that it took."""
+    program = ["-c", WITH_PROCESSOR_TIME] if cpu else ["-m", "hugraph"]
+    command = [sys.executable, *program, "plan", *arguments, "--json"]
+    began = time.perf_counter()
+    done = subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(done.stdout), time.perf_counter() - began
+
+
+def fitted(arguments, run, cpu):
+    """The mean seconds of an epoch, and the most bytes that the process held."""
+    command = [sys.executable, "-m", "hugraph", "fit", *arguments, "--run", str(run)]
+    process = subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    ends = []
+    for line in process.stderr:
+        if line.startswith("epoch"):
+            ends.append(processor_time(process.pid) if cpu else time.perf_counter())
+    process.stderr.close()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, command
+    return (ends[-1] - ends[0]) / (len(ends) - 1), usage.ru_maxrss * 2**10
+
+
+def processor_time(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def compare(data, dataset, model, epochs, cpu):
+    spec, overrides = MODELS[model]
+    arguments = [
+        *("--spec", str(ROOT / "examples" / spec), "--data", str(data / dataset)),
+        *(*overrides, f"data.split={{scheme: {DATASETS[dataset]}}}", f"train.epochs={epochs}"),
+    ]
+    with tempfile.TemporaryDirectory(dir=".") as directory:
+        run = Path(directory) / "run"
+        plan, took = planned([*arguments, "--run", str(run)], cpu)
+        seconds, memory = fitted(arguments, run, cpu)
+        disk = sum(path.lstat().st_size for path in run.rglob("*"))
+    (stage,) = plan["stages"]
+    return {
+        "dataset": dataset,
+        "model": model,
+        "epoch": (stage["epoch"], seconds),
+        "memory": (plan["memory"], memory),
+        "disk": (plan["disk"], disk),
+        "took": took,
+    }
+
+
+def table(rows):
+    lines = [
+        "| dataset | model | epoch planned, s | epoch, s | planned / real | memory planned, MB "
+        "| memory, MB | planned / real | disk at most, MB | disk, MB | plan took, s |",
+        "|---|---|" + "---:|" * 9,
+    ]
+    for row in rows:
+        planned_epoch, epoch = row["epoch"]
+        planned_memory, memory = row["memory"]
+        disk = " | ".join(f"{size / 1e6:.1f}" for size in row["disk"])
+        lines.append(
+            f"| {row['dataset']} | {row['model']} | {planned_epoch:.3f} | {epoch:.3f} "
+            f"| {planned_epoch / epoch:.2f} | {planned_memory / 1e6:.0f} | {memory / 1e6:.0f} "
+            f"| {planned_memory / memory:.2f} | {disk} | {row['took']:.0f} |"
+        )
+    return lines
+
+
+def summary(rows):
+    """How many ratios lie within a quarter of 1."""
+    said = []
+    for name in ("epoch", "memory"):
+        ratios = [before / after for before, after in (row[name] for row in rows)]
+        within = sum(0.75 <= ratio <= 1.25 for ratio in ratios)
+        said.append(
+            f"{name}: {within} of {len(ratios)} plans within 25 % of what happened "
+            f"(ratios {min(ratios):.2f} to {max(ratios):.2f})"
+        )
+    return "; ".join(said)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", action="append", metavar="DATASET[/MODEL]")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--cpu", action="store_true")
+    arguments = parser.parse_args()
+    data = arguments.data.resolve()
+    rows = []
+    for dataset in DATASETS:
+        for model in MODELS:
+            if not arguments.only or {dataset, f"{dataset}/{model}"} & {*arguments.only}:
+                rows.append(compare(data, dataset, model, arguments.epochs, arguments.cpu))
+                print(table(rows[-1:])[-1], flush=True)
+    print(summary(rows))
+    if not arguments.only:
+        kind = "processor" if arguments.cpu else "wall-clock"
+        header = (
+            f"`hugraph plan`, then `hugraph fit` for {arguments.epochs} epochs, in one thread; "
+            f"{kind} time; an epoch is the mean of all but the first. "
+            f"hugraph {__version__}, torch {torch.__version__}, {platform.machine()}.\n\n"
+        )
+        RESULTS.write_text(header + "\n".join(table(rows)) + f"\n\n{summary(rows)}.\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""The least memory that fitting takes, known before a model is made."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from hugraph.assembly.catalog import GRAPHS
+from hugraph.assembly.experiment import Experiment
+from hugraph.assembly.memory import Room, room
+from hugraph.assembly.options import runtime
+from hugraph.data.dataset import Dataset
+from hugraph.data.split import Pairs, Split
+from hugraph.errors import ResourceError, SpecError
+from hugraph.interfaces import TokenBag
+
+log = logging.getLogger(__name__)
+
+Sizes = Mapping[str, int]
+
+_USERS, _ITEMS = "its users", "its items"  # no names of modalities
+_FEW_USERS, _FEW_TOKENS = 8, 2
+_FEW_ITEMS = (64, 1024, 4096)  # the most that are tried, since a model may have levels of intents
+
+
+class Demand(NamedTuple):
+    """Bytes that fitting takes on top of the data, at least.
+
+    They are held all at once, when an epoch is committed; on a GPU all but the checkpoint.
+
+    Attributes:
+        weights: The weights, and the copy of the best.
+        optimizer: Adam's two moments of every parameter.
+        checkpoint: Weights and moments again, copied and as the bytes of a file.
+        features: Features of the items, scaled.
+    """
+
+    weights: int
+    optimizer: int
+    checkpoint: int
+    features: int
+
+    def total(self) -> int:
+        """Bytes of all of it."""
+        return sum(self)
+
+
+def least_demand(experiment: Experiment) -> Demand | None:
+    r"""Counts what fitting cannot do without: a bound from below, not an estimate.
+
+    The model of the spec is made for a handful of users and items, with one user more, and with one
+    item more. The tables of every model grow in proportion to each, so the sizes of all follow.
+    What a model holds besides, the graphs, and what a step computes are not counted.
+
+    Args:
+        experiment: Spec and data.
+
+    Returns:
+        None if the model cannot be made for a handful.
+    """
+    dataset, spec = experiment.dataset, experiment.spec
+    sizes = {_USERS: dataset.num_users, _ITEMS: dataset.num_items} | {
+        name: bag.num_tokens for name, bag in dataset.features.items() if isinstance(bag, TokenBag)
+    }
+    try:
+        weights, *trained = _grown(partial(_tables, experiment), sizes)
+    except Exception as error:  # a model of another package may do as it likes
+        log.debug("the least memory of %s is unknown: %s", spec.model.name, error)
+        return None
+    moments = 2 * max(trained, default=0)
+    on_gpu = experiment.device.type == "cuda"
+    copied = on_gpu or spec.data.scaling != "raw"
+    features = [f.nbytes for f in dataset.features.values() if isinstance(f, np.ndarray)]
+    takes_features = copied and "modality_features" in runtime(spec.model.constructor)
+    return Demand(
+        weights=2 * weights,
+        optimizer=moments,
+        checkpoint=2 * (weights + moments),
+        features=sum(features) if takes_features else 0,
+    )
+
+
+def require_memory(experiment: Experiment) -> None:
+    """Refuses what cannot be fitted in the memory that is free, before any of it is taken.
+
+    What passes may still be too large: see [`least_demand`][hugraph.assembly.demand.least_demand].
+
+    Raises:
+        ResourceError: With a setting that asks for less than is free, if there is one.
+    """
+    if (demand := least_demand(experiment)) is None:
+        return
+    for needed, there in _lacking(experiment, demand):
+        raise ResourceError(
+            f"fitting takes at least {readable(needed)} of memory more than the data, "
+            f"{readable(there.free)} are free: {_listing(demand)}",
+            at=there.limit,
+            fix=_way_out(experiment),
+        )
+
+
+def readable(size: int) -> str:
+    """A number of bytes for people: `1.27 GB`, `25 MB`."""
+    return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
+
+
+def _lacking(experiment: Experiment, demand: Demand) -> list[tuple[int, Room]]:
+    """What is asked of each memory that has less, and what it has."""
+    rooms = [(demand.total(), room())]
+    if experiment.device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(experiment.device)
+        on_gpu = demand.total() - demand.checkpoint
+        rooms = [(on_gpu, Room(free, "the memory of the GPU")), (demand.checkpoint, room())]
+    return [(needed, there) for needed, there in rooms if there and needed > there.free]
+
+
+def _listing(demand: Demand) -> str:
+    names = {
+        "weights": "weights and their best copy",
+        "optimizer": "moments of Adam",
+        "checkpoint": "a checkpoint being written",
+        "features": "scaled features",
+    }
+    parts = sorted(demand._asdict().items(), key=lambda part: -part[1])
+    return ", ".join(f"{readable(size)} for {names[name]}" for name, size in parts if size)
+
+
+def _way_out(experiment: Experiment) -> str:
+    """Names the settings that would ask for less than is free."""
+    found: list[str] = []
+    for change, smaller in _smaller(experiment):
+        if any(change.partition("=")[0] == key.partition("=")[0] for key in found):
+            continue  # it needs no smaller value
+        demand = least_demand(smaller)
+        if demand is not None and not _lacking(smaller, demand):
+            found.append(f"{change} (at least {readable(demand.total())})")
+    if found:
+        return f"set {' or '.join(found)}"
+    return "fit on a machine with more memory, or on fewer users and items: raise data.k_core"
+
+
+def _smaller(experiment: Experiment) -> Iterator[tuple[str, Experiment]]:
+    """Changes of the spec that ask for less memory, for each key the largest value first."""
+    spec, dataset, split = experiment.spec, experiment.dataset, experiment.split
+    for key, value in spec.model.options.items():
+        while type(value) is int and value > 1:
+            value //= 2
+            model = replace(spec.model, options={**spec.model.options, key: value})
+            yield f"model.{key}={value}", Experiment(replace(spec, model=model), dataset, split)
+    named = spec.model.options.get("modalities")
+    if "modalities" in spec.data.source.options and named is None:
+        kept = dict(sorted(dataset.features.items(), key=lambda part: _bytes(part[1])))
+        while len(kept) > 1:
+            kept.popitem()  # the largest
+            fewer = replace(dataset, features=kept.copy())
+            yield f"data.modalities=[{','.join(kept)}]", Experiment(spec, fewer, split)
+
+
+def _bytes(features: np.ndarray | TokenBag) -> int:
+    return features.tokens.nbytes if isinstance(features, TokenBag) else features.nbytes
+
+
+def _grown(measure: Callable[[Sizes], NDArray[np.int64]], sizes: Sizes) -> list[int]:
+    """What `measure` would say of `sizes` if it grew in proportion to each, measured on a few."""
+    few = {name: min(size, _FEW_TOKENS) for name, size in sizes.items()}
+    few[_USERS] = min(sizes[_USERS], _FEW_USERS)
+    for few[_ITEMS] in (min(sizes[_ITEMS], items) for items in _FEW_ITEMS):
+        with suppress(SpecError):  # which may want more items
+            base = measure(few)
+            break
+    else:
+        base = measure(few)
+    grown = base.copy()
+    for name, size in sizes.items():
+        if size > few[name]:
+            grown += (size - few[name]) * (measure({**few, name: few[name] + 1}) - base)
+    return [int(number) for number in grown]
+
+
+def _tables(experiment: Experiment, sizes: Sizes) -> NDArray[np.int64]:
+    """Bytes of a model's state and of each stage's parameters, were the data of these sizes."""
+    spec = replace(
+        experiment.spec,
+        graph=GRAPHS.bind("co_interaction", min_common_users=1),
+        train=replace(experiment.spec.train, device="cpu"),
+    )
+    with torch.random.fork_rng(devices=()):
+        model = Experiment(spec, *_data(experiment.dataset, sizes)).build_model()
+    state = cast(nn.Module, model).state_dict().values()
+    trained = [sum(p.nbytes for p in stage.parameters) for stage in model.stages()]
+    return np.array([sum(t.nbytes for t in state), *trained])
+
+
+def _data(like: Dataset, sizes: Sizes) -> tuple[Dataset, Split]:
+    """Data of a few users and items, with features as wide as those of `like`."""
+    num_users, num_items = sizes[_USERS], sizes[_ITEMS]
+    turns = np.arange(max(num_users, num_items))
+    users, items = np.tile(turns % num_users, 2), np.append(turns, turns + 1) % num_items
+    users, items = np.unique([users, items], axis=1)
+    rng = np.random.default_rng(0)
+    features = {
+        name: TokenBag(
+            torch.arange(num_items) % sizes[name], torch.arange(num_items + 1), sizes[name]
+        )
+        if isinstance(part, TokenBag)
+        else rng.random((num_items, part.shape[1]), dtype=np.float32)
+        for name, part in like.features.items()
+    }
+    dataset = Dataset(
+        name=like.name,
+        user_ids=turns[:num_users].astype(str).astype(object),
+        item_ids=turns[:num_items].astype(str).astype(object),
+        users=users,
+        items=items,
+        fingerprint="",
+        features=features,
+    )
+    pairs = Pairs(users, items)
+    return dataset, Split(pairs, pairs, pairs, hash="", counts={})

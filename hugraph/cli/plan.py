@@ -1,0 +1,119 @@
+"""`hugraph plan`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hugraph.cli.paths import PathName, data_overrides, new_directory
+from hugraph.cli.stopping import stoppable
+from hugraph.cli.terminal import count, write_json, write_line, write_table
+
+if TYPE_CHECKING:
+    from hugraph.assembly.plan import Plan
+
+
+@click.command(short_help="Say what a fit will take: memory, disk and time.")
+@click.option(
+    "--spec", "-s", type=PathName(), metavar="SPEC", required=True, help="The spec, a YAML file."
+)
+@click.option(
+    "--data",
+    type=PathName(),
+    metavar="DIR",
+    help="Plan for the dataset in DIR instead of the spec's.",
+)
+@click.option(
+    "--run",
+    "run_path",
+    type=PathName(),
+    metavar="DIR",
+    help="Where the run directory will be; in runs/ if left out.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write the plan as JSON.")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+def plan(
+    spec: str, data: str | None, run_path: str | None, as_json: bool, overrides: tuple[str, ...]
+) -> None:
+    """Say what fitting a spec will take, before anything runs.
+
+    Takes what `hugraph fit` takes. Data, graphs and model are made, steps taken for two seconds,
+    some users validated, and one epoch is saved where the run will be and removed again. What that
+    shows is counted up to `train.epochs`; training may stop before. The exit code is 7, as that of
+    `fit`, if the memory is not enough.
+
+    \b
+    hugraph plan --spec examples/huign_3level.yaml
+    hugraph plan --spec my.yaml --data my_dataset model.id_dim=128 train.epochs=50
+    """
+    from hugraph.assembly.plan import make_plan
+    from hugraph.assembly.sections import SCHEMA
+
+    with stoppable(lambda: "nothing is kept"):
+        resolved = SCHEMA.resolve(spec, (*data_overrides(data), *overrides))
+        path = Path(run_path) if run_path else new_directory(Path(spec).stem)
+        made, experiment = make_plan(resolved, path)
+    if as_json:
+        write_json(made.tree())
+    else:
+        dataset = experiment.dataset
+        kind = " (synthetic)" if dataset.synthetic else ""
+        write_line(
+            f"{made.model} on {dataset.name}{kind}: {count(dataset.num_users, 'user')}, "
+            f"{count(dataset.num_items, 'item')}, "
+            f"{count(experiment.split.counts['train'], 'interaction')} to train on"
+        )
+        write_table(("what", "plan", "how it is known"), _rows(made))
+    if made.refusal is not None:
+        raise made.refusal
+
+
+def _rows(plan: "Plan") -> list[tuple[str, str, str]]:
+    rows = []
+    if plan.parameters is not None and plan.parameter_bytes is not None:
+        number = f"{plan.parameters:,} ({_size(plan.parameter_bytes)})"
+        rows.append(("parameters", number, "counted"))
+    if plan.edges is not None:
+        edges, sampled, items = plan.edges
+        known = "counted" if sampled == items else f"estimated from {sampled:,} of {items:,} items"
+        rows.append(("item graph", count(edges, "edge"), known))
+    if plan.memory is None and plan.least_memory is not None:
+        needed = f"over {_size(plan.least_memory)}"
+        rows.append(("memory", _of(needed, plan.memory_free), "a bound, beside the data"))
+    if plan.memory is not None:
+        rows.append(("memory", _of(_size(plan.memory), plan.memory_free), "measured"))
+    if plan.gpu_memory is not None:
+        rows.append(("GPU memory", _of(_size(plan.gpu_memory), plan.gpu_free), "measured"))
+    if plan.disk is not None:
+        rows.append(("disk", _of(_size(plan.disk), plan.disk_free), "at most"))
+    for stage in plan.stages:
+        name = "epoch" if len(plan.stages) == 1 else f"epoch of {stage.name}"
+        rows.append((name, _time(stage.epoch()), "measured"))
+        parts = (
+            (f"{count(stage.steps, 'step')}", stage.begin + stage.steps * stage.step),
+            ("validation", stage.validation),
+            ("saving", stage.saving),
+        )
+        rows += [(f"  {part}", _time(seconds), "") for part, seconds in parts]
+    if (seconds := plan.seconds()) is not None:
+        epochs = sum(stage.epochs for stage in plan.stages)
+        whole = f"{count(epochs, 'epoch')} and the test" if epochs else "the test"
+        rows.append((whole, _time(seconds), "at most" if epochs else "measured"))
+    return rows
+
+
+def _of(needed: str, free: int | None) -> str:
+    return needed if free is None else f"{needed} of {_size(free)}"
+
+
+def _size(size: int) -> str:
+    from hugraph.assembly.demand import readable
+
+    return readable(size)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
