@@ -23,9 +23,9 @@ ASKING = {
     "unique_consecutive",
     "unique_dim",
 }
-KNOWN = {
-    **dict.fromkeys(["huign_sampled", "lgmrec", "mgcn", "mmgcn"], {"_unique2"}),  # rows, each once
-    "huign_lazy": {"_local_scalar_dense"},  # how many steps it has taken
+KNOWN = {  # a batch's rows, each once; how many steps lazy Adam has taken
+    **dict.fromkeys(["huign_sampled", "lgmrec", "mgcn", "mmgcn"], frozenset({"_unique2"})),
+    "huign_lazy": {"_local_scalar_dense"},
 }
 
 
