@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -60,6 +61,17 @@ class SymmetricAdjacency(nn.Module):
         nn.Module.__init__(adjacency)
         adjacency.matrix = matrix
         return adjacency
+
+    def scaled(self, scale: Tensor) -> "SymmetricAdjacency":
+        r"""Weighs the edge $j \to i$ by $s_i s_j$ in addition, as a sparse tensor.
+
+        Args:
+            scale: $s$, `(n, 1)`.
+        """
+        csr = self.matrix if isinstance(self.matrix, Tensor) else to_sparse_tensor(self.matrix)
+        starts, columns, s = csr.crow_indices(), csr.col_indices(), scale.squeeze(1)
+        weights = csr.values() * (s.repeat_interleave(starts.diff()) * s.index_select(0, columns))
+        return SymmetricAdjacency._trusted(_sparse_tensor(starts, columns, weights))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SymmetricAdjacency":
         super()._apply(fn, recurse)
@@ -301,6 +313,25 @@ def _product(matrix: "dgl.DGLGraph | Tensor", features: Tensor) -> Tensor:
     return dgl.ops.u_mul_e_sum(matrix, features, weight)
 
 
+def _constant_product(matrix: "dgl.DGLGraph | Tensor", features: Tensor) -> Tensor:
+    """`_product`, but without a gradient: on a CPU, torch's bags of embeddings are quickest."""
+    if features.device.type != "cpu":
+        return _product(matrix, features)
+    if isinstance(matrix, Tensor):
+        starts, columns = matrix.crow_indices(), matrix.col_indices()
+        weights = matrix.values().to(features.dtype)
+    else:
+        (starts, columns, _), weights = matrix.adj_tensors("csc"), None
+    return F.embedding_bag(
+        columns,
+        features,
+        starts,
+        mode="sum",
+        per_sample_weights=weights,
+        include_last_offset=True,
+    )
+
+
 def full_precision(features: Tensor) -> Tensor:
     """Makes half-precision features float32, and leaves others alone."""
     half = features.dtype in (torch.float16, torch.bfloat16)
@@ -312,12 +343,12 @@ class _SymmetricProduct(torch.autograd.Function):
     def forward(ctx: Any, matrix: "dgl.DGLGraph | Tensor", features: Tensor) -> Tensor:
         ctx.matrix, ctx.dtype = matrix, features.dtype
         with torch.autocast(features.device.type, enabled=False):
-            return _product(matrix, full_precision(features))
+            return _constant_product(matrix, full_precision(features))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
-        return None, _product(ctx.matrix, gradient.contiguous()).to(ctx.dtype)
+        return None, _constant_product(ctx.matrix, gradient.contiguous()).to(ctx.dtype)
 
 
 class _SymmetricPooling(torch.autograd.Function):
@@ -326,7 +357,7 @@ class _SymmetricPooling(torch.autograd.Function):
         ctx.dtype = assignment.dtype
         assignment = full_precision(assignment)
         with torch.autocast(assignment.device.type, enabled=False):
-            summed = _product(matrix, assignment)
+            summed = _constant_product(matrix, assignment)
             pooled = assignment.T @ summed
         ctx.save_for_backward(summed)
         return pooled

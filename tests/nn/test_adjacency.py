@@ -214,6 +214,24 @@ def test_where_dgl_knows_no_cuda_the_sparse_tensor_takes_over(monkeypatch):
     assert moved.layout == torch.sparse_csr and moved.device.type == "meta"
 
 
+def test_a_weighted_star_is_scaled_at_both_ends_worked_by_hand():
+    graph = graph_of(torch.tensor([[0, 5, 0], [5, 0, 1], [0, 1, 2]]).double(), weighted=True)
+    scaled = SymmetricAdjacency(graph).scaled(torch.tensor([[2.0], [3], [10]]).double())
+    expected = torch.tensor([[0.0, 30, 0], [30, 0, 30], [0, 30, 200]]).double()
+    assert_close(neighbor_sum(scaled, torch.eye(3).double()), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("columns", [1, 7, 64, 130])
+def test_products_with_a_constant_graph_have_the_bits_of_dgls(dtype, columns):
+    torch.manual_seed(5)
+    upper = (torch.rand(150, 150) < 0.1).triu(1)
+    graph = graph_of((upper | upper.T).double())
+    features = torch.randn(150, columns, dtype=dtype)
+    by_dgl = dgl.ops.copy_u_sum(graph, features)
+    assert torch.equal(neighbor_sum(SymmetricAdjacency(graph), features), by_dgl)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_torch_path_equals_dgl_within_rounding(dtype):
     torch.manual_seed(2)
