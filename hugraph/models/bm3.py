@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hugraph.checks import check_options, distinct
 from hugraph.interfaces import Batch, DotProduct, ModalityFeatures, Stage, Terms, Triples
-from hugraph.models.pairwise import take, xavier
+from hugraph.models.pairwise import take, take_both, xavier
 from hugraph.nn import LightPropagation, ModalityContent, batch_l2
 from hugraph.nn.adjacency import Adjacency
 from hugraph.nn.dense import linear
@@ -91,10 +91,10 @@ class BM3(nn.Module):
         self, users: Tensor | None = None, items: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Smooths all embeddings, and adds an item's own; takes the rows."""
-        sizes = [self.num_users, self.num_items]
-        all_users, all_items = self.propagation(self.embeddings).split(sizes)
-        own = self.embeddings.split(sizes)[1]
-        return take(all_users, users), take(all_items + own, items)
+        smoothed = self.propagation(self.embeddings)
+        u, v = take_both(smoothed, self.num_users, users, items)
+        nodes = torch.arange(self.num_items, device=v.device) if items is None else items
+        return u, v + take(self.embeddings, nodes + self.num_users)
 
     def terms(self, batch: Batch) -> Terms:
         """Gives the named, unweighted terms of the loss; the negatives are ignored."""

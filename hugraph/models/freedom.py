@@ -21,7 +21,7 @@ from hugraph.interfaces import (
     Terms,
     Triples,
 )
-from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
+from hugraph.models.pairwise import Encoding, PairwiseModel, take, take_both, xavier
 from hugraph.nn import (
     LightPropagation,
     ModalityContent,
@@ -132,10 +132,8 @@ class FREEDOM(PairwiseModel):
 
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
         """Smooths over the edges of the epoch, and adds what similar items say."""
-        all_users, all_items = self._represent(self.thinned)
         return Encoding(
-            users=take(all_users, users),
-            items=take(all_items, items),
+            *self._represent(self.thinned, users, items),
             ego=(take(self.user_embeddings, users), take(self.item_embeddings, items)),
         )
 
@@ -162,13 +160,18 @@ class FREEDOM(PairwiseModel):
             self.users.index_select(0, kept), self.items.index_select(0, kept)
         )
 
-    def _represent(self, propagation: LightPropagation) -> tuple[Tensor, Tensor]:
+    def _represent(
+        self,
+        propagation: LightPropagation,
+        users: Tensor | None = None,
+        items: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         own = torch.cat([self.user_embeddings, self.item_embeddings])
-        users, items = propagation(own).split([self.num_users, self.num_items])
+        u, v = take_both(propagation(own), self.num_users, users, items)
         similar: Tensor = self.item_embeddings
         for _ in range(self.item_layers):
             similar = self.item_graph(similar)
-        return users, items + similar
+        return u, v + take(similar, items)
 
     def _content_bpr(self, users: Tensor, items: Tensor) -> Tensor:
         present = self.content.present.index_select(0, items)

@@ -8,7 +8,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from hugraph.interfaces import Component
-from hugraph.models.pairwise import Encoding, PairwiseModel, take
+from hugraph.models.pairwise import Encoding, PairwiseModel, take_both
 from hugraph.nn import BPRLoss, LightPropagation, RankingLoss
 from hugraph.nn.adjacency import Adjacency
 
@@ -58,11 +58,8 @@ class LightGCN(PairwiseModel):
 
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
         """Smooths all embeddings, then takes the rows."""
-        sizes = [self.num_users, self.num_items]
-        all_users, all_items = self.propagation(self.embeddings).split(sizes)
-        node_ids = None if items is None else items + self.num_users
+        smoothed = self.propagation(self.embeddings)
         return Encoding(
-            take(all_users, users),
-            take(all_items, items),
-            ego=(take(self.embeddings, users), take(self.embeddings, node_ids)),
+            *take_both(smoothed, self.num_users, users, items),
+            ego=take_both(self.embeddings, self.num_users, users, items),
         )

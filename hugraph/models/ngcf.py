@@ -72,24 +72,26 @@ class NGCF(PairwiseModel):
         self.product_weights = nn.ParameterList(xavier(*size) for size in sizes)
 
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:
-        """Propagates all embeddings, then concatenates the layers of the rows."""
-        layers = self._layers()
-        all_users, all_items = zip(
-            *(layer.split([self.num_users, self.num_items]) for layer in layers), strict=True
-        )
-        u, v = _read_out(all_users, users), _read_out(all_items, items)
+        """Propagates all embeddings, but computes the last layer for the given nodes alone."""
+        device = self.embeddings.device
+        users = torch.arange(self.num_users, device=device) if users is None else users
+        items = torch.arange(self.num_items, device=device) if items is None else items
+        chosen = torch.cat([users, items + self.num_users])
+        nodes, places = torch.unique(chosen, return_inverse=True)
+        first, *refined = self._layers(nodes)
+        rows = torch.cat([first, *(unit_rows(layer) for layer in refined)], dim=1)
+        u, v = take(rows, places).split([len(users), len(items)])
         return Encoding(u, v, ego=(u, v))
 
-    def _layers(self) -> list[Tensor]:
-        layers: list[Tensor] = [self.embeddings]
+    def _layers(self, nodes: Tensor) -> list[Tensor]:
+        """The rows of `nodes` `(n,)` in every layer."""
+        own: Tensor = self.embeddings
+        rows = [take(own, nodes)]
         for w1, w2 in zip(self.sum_weights, self.product_weights, strict=True):
-            own = layers[-1]
             shared = self.propagation.hop(own)
+            if len(rows) == len(self.sum_weights):
+                shared, own = take(shared, nodes), rows[-1]
             refined = F.leaky_relu((shared + own) @ w1 + (shared * own) @ w2, negative_slope=0.2)
-            layers.append(F.dropout(refined, self.message_dropout, self.training))
-        return layers
-
-
-def _read_out(layers: Sequence[Tensor], index: Tensor | None) -> Tensor:
-    first, *refined = (take(layer, index) for layer in layers)
-    return torch.cat([first, *(unit_rows(layer) for layer in refined)], dim=1)
+            own = F.dropout(refined, self.message_dropout, self.training)
+            rows.append(take(own, nodes) if len(rows) < len(self.sum_weights) else own)
+        return rows

@@ -114,6 +114,18 @@ def take(table: Tensor, index: Tensor | None, *, sparse: bool = False) -> Tensor
     return F.embedding(index, table, sparse=sparse)
 
 
+def take_both(
+    table: Tensor, num_users: int, users: Tensor | None, items: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Takes rows of users and of items from one table, users first, with one gradient for both."""
+    if users is None or items is None:
+        all_users, all_items = table.split([num_users, len(table) - num_users])
+        return take(all_users, users), take(all_items, items)
+    rows = take(table, torch.cat([users, items + num_users]))
+    both = rows.split([len(users), len(items)])
+    return both[0], both[1]
+
+
 def xavier(rows: int, columns: int) -> nn.Parameter:
     """Makes a table of learned rows, Xavier initialised from torch's global generator."""
     return nn.Parameter(nn.init.xavier_normal_(torch.empty(rows, columns)))

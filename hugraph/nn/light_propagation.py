@@ -1,13 +1,20 @@
 """Smoothing over a graph without weights or activations."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from hugraph.checks import check_options
-from hugraph.nn.adjacency import Adjacency, SymmetricAdjacency, degrees, neighbor_sum
+from hugraph.nn.adjacency import (
+    Adjacency,
+    SymmetricAdjacency,
+    degrees,
+    full_precision,
+    neighbor_sum,
+)
 
 
 class LightPropagation(nn.Module):
@@ -15,8 +22,8 @@ class LightPropagation(nn.Module):
 
     $$ X^{(l+1)} = D^{-1/2} A D^{-1/2} X^{(l)}, \qquad Y = \frac{1}{L+1} \sum_{l=0}^{L} X^{(l)} $$
 
-    Nodes are scaled before and after an unweighted sum, so that no edge carries a weight. A node
-    without neighbours keeps $\frac{1}{L+1}$ of its own row.
+    $D^{-1/2} A D^{-1/2}$ is made once, and being symmetric, the gradient of the whole is the same
+    operation again. A node without neighbours keeps $\frac{1}{L+1}$ of its own row.
 
     Args:
         adjacency: Symmetric $A$, without self-loops in LightGCN.
@@ -31,8 +38,6 @@ class LightPropagation(nn.Module):
         LightGCN, [He et al. 2020](https://arxiv.org/abs/2002.02126), Eq. 7-8.
     """
 
-    scale: Tensor
-
     def __init__(
         self,
         adjacency: Adjacency,
@@ -45,16 +50,32 @@ class LightPropagation(nn.Module):
         self.adjacency = SymmetricAdjacency(adjacency, num_nodes)
         self.num_layers = num_layers
         degree = degrees(self.adjacency, torch.empty(0, device=self.adjacency.matrix.device))
-        self.register_buffer("scale", degree.clamp(min=1).rsqrt(), persistent=False)
+        self.smoothing = self.adjacency.scaled(degree.clamp(min=1).rsqrt())
 
     def forward(self, features: Tensor) -> Tensor:
         """Smooths `features` $X$, `(n, dim)`; returns $Y$, `(n, dim)`."""
-        layer = total = features
-        for _ in range(self.num_layers):
-            layer = self.hop(layer)
-            total = total + layer
-        return total / (self.num_layers + 1)
+        return _MeanOfLayers.apply(self, features)
 
     def hop(self, features: Tensor) -> Tensor:
         r"""Takes a single step, $D^{-1/2} A D^{-1/2} X$, of `features` $X$, `(n, dim)`."""
-        return self.scale * neighbor_sum(self.adjacency, self.scale * features)
+        return neighbor_sum(self.smoothing, features)
+
+
+class _MeanOfLayers(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, propagation: LightPropagation, features: Tensor) -> Tensor:
+        ctx.propagation, ctx.dtype = propagation, features.dtype
+        return _mean_of_layers(propagation, full_precision(features))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        return None, _mean_of_layers(ctx.propagation, gradient).to(ctx.dtype)
+
+
+def _mean_of_layers(propagation: LightPropagation, features: Tensor) -> Tensor:
+    layer, total = features, features.clone()
+    for _ in range(propagation.num_layers):
+        layer = propagation.hop(layer)
+        total += layer
+    return total.div_(propagation.num_layers + 1)

@@ -75,7 +75,7 @@ def test_one_layer_on_one_edge_worked_by_hand():
     model.sum_weights[0].data = torch.tensor([[1.0]])
     model.product_weights[0].data = torch.tensor([[0.5]])
     # Both have the sum 2 - 3 = -1 and the product -6: the activation of -1 - 3 is -0.8.
-    (layer,) = model.eval()._layers()[1:]
+    (layer,) = model.eval()._layers(torch.arange(2))[1:]
     assert_close(layer, torch.tensor([[-0.8], [-0.8]]))
     code = model.encode()
     assert_close(code.users, torch.tensor([[2.0, -1.0]]))
@@ -101,11 +101,30 @@ def test_dropout_zeroes_its_share_of_a_layer_in_training_alone_and_keeps_the_mea
     users, items = torch.arange(200) % 20, torch.arange(200) // 20
     model = NGCF(20, 10, user_item_graph(users, items, 20, 10), layers=[200], message_dropout=0.3)
     torch.manual_seed(4)
-    dropped, whole = model._layers()[1], model.eval()._layers()[1]
+    everybody = torch.arange(len(model.embeddings))
+    dropped, whole = model._layers(everybody)[1], model.eval()._layers(everybody)[1]
     zeros = dropped == 0
     assert zeros.float().mean().item() == pytest.approx(0.3, abs=0.03)
     assert not (whole == 0).any()
     assert_close(dropped[~zeros], whole[~zeros] / 0.7)
+
+
+def test_some_rows_and_their_gradients_are_those_of_everybody():
+    model = NGCF(3, 4, user_item_graph([0, 0, 1, 2], [1, 2, 2, 0], 3, 4), dim=4, layers=[4, 5])
+    model.double().eval()
+    users, items = torch.tensor([2, 0, 2]), torch.tensor([3, 1])
+    torch.manual_seed(6)
+    upstream = torch.randn(3, 13).double(), torch.randn(2, 13).double()
+    some, everybody = model.encode(users, items), model.encode()
+    rows = everybody.users[users], everybody.items[items]
+    parameters = list(model.parameters())
+    results = [
+        torch.autograd.grad(pair, parameters, upstream, retain_graph=True)
+        for pair in ((some.users, some.items), rows)
+    ]
+    assert_close(some.users, rows[0])
+    assert_close(some.items, rows[1])
+    assert_close(*results)
 
 
 def test_what_is_impossible_is_refused():
