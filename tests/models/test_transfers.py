@@ -24,7 +24,7 @@ ASKING = {
     "unique_dim",
 }
 KNOWN = {  # a batch's rows, each once; how many steps lazy Adam has taken
-    **dict.fromkeys(["huign_sampled", "lgmrec", "mgcn", "mmgcn"], frozenset({"_unique2"})),
+    **dict.fromkeys(["huign_sampled", "lgmrec", "mgcn", "mmgcn", "ngcf"], frozenset({"_unique2"})),
     "huign_lazy": {"_local_scalar_dense"},
 }
 

@@ -15,7 +15,6 @@ from hugraph.models.bpr_mf import BPRMF
 from hugraph.models.cb2cf import CB2CF
 from hugraph.models.huign import HUIGN
 from hugraph.models.lightgcn import LightGCN
-from hugraph.models.ngcf import NGCF
 from hugraph.models.row_sharding import shard_rows
 from hugraph.nn import BPRLoss, IntraLevelConv, LightPropagation, SampledSoftmaxLoss
 from hugraph.train import EarlyStopping, Objective, RunDir, TrainConfig, evaluate, fit
@@ -58,7 +57,6 @@ MODELS = {
         *SIZES, GRAPH, dim=8, ranking=lambda: SampledSoftmaxLoss(num_negatives=30)
     ),
     "two_stages": lambda: CB2CF(*SIZES, FEATURES, dim=8, layers=(8,), dropout=0),
-    "dropout_of_nodes": lambda: NGCF(*SIZES, GRAPH, dim=8, layers=(8,)),
     "views": lambda: BM3(*SIZES, FEATURES, GRAPH, dim=8),
     "exploding": lambda: Exploding(*SIZES),
 }
