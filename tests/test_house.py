@@ -13,7 +13,7 @@ import hugraph
 ROOT = Path(hugraph.__file__).parent
 FLOORS = [
     {"hugraph"},  # the package itself
-    {"checks", "errors"},
+    {"checks", "compiled", "errors"},
     {"file_matrix"},
     {"dgl_backend", "interfaces", "metrics", "seed"},
     {"nn"},
@@ -28,7 +28,7 @@ HOMES = {
     "dgl": ("hugraph.dgl_backend",),
     "jinja2": ("hugraph.report.page",),
     "matplotlib": ("hugraph.report.figures",),
-    "numba": ("hugraph.graph.compiled",),
+    "numba": ("hugraph.compiled",),
     "optuna": ("hugraph.assembly.study",),
     "plotly": ("hugraph.report.page",),
     "pydantic": ("hugraph.assembly", "hugraph.checks"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hugraph.graph.compiled import compiled
+from hugraph.compiled import compiled
 
 Ids = NDArray[np.uint32]
 Starts = NDArray[np.int64]  # where the list of each key begins, and at last where all of them end

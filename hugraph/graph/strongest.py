@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hugraph.graph.compiled import compiled
+from hugraph.compiled import compiled
 from hugraph.graph.kernels import Ids, Starts, Weights
 
 

@@ -1,14 +1,21 @@
-"""Each user's best items, in blocks of users within a memory bound."""
+"""Each user's best items: blocks of users, tiles of items, and scores that stay in the cache."""
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from hugraph.errors import DivergedError
-from hugraph.interfaces import Interactions, Scorer
+from hugraph.interfaces import DotProduct, Interactions, Scorer
+from hugraph.train.signals import check_stop
 
-BLOCK_BYTES = 2**23  # of scores at a time; more falls out of the cache and is slower
+BLOCK_BYTES = 2**23  # of a scorer's scores at a time; more falls out of the cache and is slower
+TILE_BYTES = 2**21  # of a product's; few enough to be read again at little cost
+_TILE_ROWS = 1024  # at least: with fewer, a matrix product is slower
+_ELSEWHERE = 2**7  # times as much on a device that is no CPU, where starting an operation is dear
+_LONG = 256  # a list into which items are not inserted one by one
 
 
 class TopK(NamedTuple):
@@ -16,6 +23,11 @@ class TopK(NamedTuple):
 
     items: Tensor  # (users, k) int64, best first; -1 where a user has no item left
     scores: Tensor  # (users, k), -inf where there is no item
+
+
+class _Tile(NamedTuple):
+    first: int  # item
+    scores: Tensor  # (users, items from `first` on), in a buffer that is used again
 
 
 @torch.no_grad()
@@ -31,7 +43,9 @@ def top_k(
     """The `k` best items of each user that the user has not seen.
 
     Equal scores are ordered by item index, lowest first, also where they meet the cut: the result
-    is a function of the scores alone.
+    is a function of the scores alone. A [`DotProduct`][hugraph.interfaces.DotProduct] is multiplied
+    tile by tile; any other scorer is called for blocks of users. While `fit` runs, a signal stops
+    the ranking before the next block.
 
     Args:
         scorer: Scores blocks of users.
@@ -55,23 +69,79 @@ def top_k(
         return TopK(users.new_empty((0, k)), torch.empty((0, k), device=users.device))
     users = users.long()
     owners, order = seen.users.to(users).sort(stable=True)
-    owned = seen.items.to(users)[order]
-    buffer: Tensor | None = None
+    owned = seen.items.to(users).index_select(0, order)
+    fill = float("-inf") if seen_score is None else seen_score
+    scoring: _Products | _WholeRows
+    if isinstance(scorer, DotProduct) and len(scorer.items) == num_items:
+        scoring = _Products(scorer)
+    else:
+        scoring = _WholeRows(scorer, num_items)
+    firsts = torch.arange(0, num_items, scoring.num_columns, device=users.device)
     blocks = []
-    for block in users.split(max(1, BLOCK_BYTES // (4 * num_items))):
-        scores = scorer(block)
-        if scores.shape != (len(block), num_items):
-            raise ValueError(
-                f"the scorer must return {(len(block), num_items)}, got {tuple(scores.shape)}"
-            )
-        _require_finite(scores, block)
-        if buffer is None:
-            buffer = torch.empty_like(scores, memory_format=torch.contiguous_format)
-        masked = buffer[: len(block)].copy_(scores)  # the scorer's own tensor stays as it is
+    for block in users.split(scoring.num_rows):
+        check_stop()
         rows, positions = _ranges(owners, block)
-        masked[rows, owned[positions]] = float("-inf") if seen_score is None else seen_score
-        blocks.append(_best(masked, k))
+        known, order = owned[positions].sort()
+        rows = rows[order]
+        cuts = [*torch.searchsorted(known, firsts).tolist(), len(known)]
+        best: TopK | None = None
+        for tile, (start, stop) in zip(scoring.tiles(block), pairwise(cuts), strict=True):
+            if best is None:
+                empty = tile.scores.new_full((len(block), k), float("-inf"))
+                best = TopK(torch.full_like(empty, -1, dtype=torch.int64), empty)
+            best = _taken_in(best, tile, rows[start:stop], known[start:stop], fill)
+        assert best is not None
+        blocks.append(best)
     return TopK(torch.cat([b.items for b in blocks]), torch.cat([b.scores for b in blocks]))
+
+
+class _Products:
+    """The scores of a `DotProduct`, multiplied tile by tile into one buffer."""
+
+    def __init__(self, scorer: DotProduct) -> None:
+        users, items = scorer
+        scale = 1 if items.device.type == "cpu" else _ELSEWHERE
+        scores = scale * TILE_BYTES // items.element_size()
+        self.num_rows = max(_TILE_ROWS, scores // len(items))
+        self.num_columns = min(len(items), max(1, scores // self.num_rows))
+        self._users = users
+        self._items = items.split(self.num_columns)
+        self._buffer = items.new_empty(self.num_rows * self.num_columns)
+        self._longest = items.norm(dim=1).max()
+
+    def tiles(self, block: Tensor) -> Iterator[_Tile]:
+        vectors = self._users.index_select(0, block)
+        # By Cauchy-Schwarz no score is larger, nor is any partial sum.
+        largest = vectors.norm(dim=1).max() * self._longest
+        surely_finite = bool(largest < torch.finfo(vectors.dtype).max / 2)
+        first = 0
+        for items in self._items:
+            scores = self._buffer[: len(block) * len(items)].view(len(block), len(items))
+            torch.mm(vectors, items.T, out=scores)
+            if not surely_finite:
+                _require_finite(scores, block, first)
+            yield _Tile(first, scores)
+            first += len(items)
+
+
+class _WholeRows:
+    """The scores of any scorer, checked, then copied: its own tensor stays as it is."""
+
+    def __init__(self, scorer: Scorer, num_items: int) -> None:
+        self.num_rows = max(1, BLOCK_BYTES // (4 * num_items))
+        self.num_columns = num_items
+        self._scorer = scorer
+        self._buffer: Tensor | None = None
+
+    def tiles(self, block: Tensor) -> Iterator[_Tile]:
+        given = self._scorer(block)
+        shape = (len(block), self.num_columns)
+        if given.shape != shape:
+            raise ValueError(f"the scorer must return {shape}, got {tuple(given.shape)}")
+        _require_finite(given, block)
+        if self._buffer is None:
+            self._buffer = torch.empty_like(given, memory_format=torch.contiguous_format)
+        yield _Tile(0, self._buffer[: len(block)].copy_(given))
 
 
 def _ranges(owners: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,30 +153,54 @@ def _ranges(owners: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
     return rows, starts[rows] + within
 
 
-def _best(scores: Tensor, k: int) -> TopK:
+def _taken_in(best: TopK, tile: _Tile, rows: Tensor, seen: Tensor, fill: float) -> TopK:
+    """The best of `best` and of a tile, whose items all come later.
+
+    Args:
+        best: Lists, which may be overwritten.
+        tile: Scores, which are overwritten where an item was seen.
+        rows: `(n,)`, where an item was seen: the row.
+        seen: `(n,)`, and the item, which is one of the tile.
+        fill: The score of seen items.
+    """
+    k = best.items.shape[1]
+    if tile.scores.device.type == "cpu" and tile.scores.dtype == torch.float32 and k <= _LONG:
+        from hugraph.train.kernels import take_in
+
+        arrays = [t.numpy() for t in (tile.scores, rows, seen, *best)]
+        take_in(arrays[0], tile.first, *arrays[1:3], fill, *arrays[3:])
+        return best
+    tile.scores[rows, seen - tile.first] = fill
+    columns, scores = _first_columns(torch.cat([best.scores, tile.scores], dim=1), k)
+    earlier = best.items.gather(1, columns.clamp(max=k - 1))
+    items = torch.where(columns < k, earlier, columns - k + tile.first)
+    return TopK(items.masked_fill(scores == float("-inf"), -1), scores)
+
+
+def _first_columns(scores: Tensor, k: int) -> TopK:
     """The first `k` columns of each row by (score descending, column ascending)."""
     values, columns = scores.topk(min(k + 1, scores.shape[1]))
     columns = columns[:, :k].sort(dim=1).values
     if k < scores.shape[1]:
         # topk keeps any of the scores that tie at the cut: there, choose again by column
-        tied = (values[:, k - 1] == values[:, k]).nonzero().squeeze(1)
+        cut = values[:, k - 1]
+        tied = ((cut == values[:, k]) & (cut > float("-inf"))).nonzero().squeeze(1)
         if len(tied):
-            row_scores, cut = scores[tied], values[tied, k - 1, None]
-            above, at_cut = row_scores > cut, row_scores == cut
+            row_scores, row_cut = scores[tied], cut[tied, None]
+            above, at_cut = row_scores > row_cut, row_scores == row_cut
             room = k - above.sum(dim=1, keepdim=True)
             chosen = above | (at_cut & (at_cut.cumsum(dim=1) <= room))
             columns[tied] = chosen.nonzero()[:, 1].view(-1, k)
     values, order = scores.gather(1, columns).sort(dim=1, descending=True, stable=True)
-    items = columns.gather(1, order)
-    return TopK(items.masked_fill(values == float("-inf"), -1), values)
+    return TopK(columns.gather(1, order), values)
 
 
-def _require_finite(scores: Tensor, users: Tensor) -> None:
+def _require_finite(scores: Tensor, users: Tensor, first: int = 0) -> None:
     if not torch.stack(scores.aminmax()).isfinite().all():  # one pass; NaN is both
         finite = scores.isfinite()
-        row, item = (~finite).nonzero()[0].tolist()
+        row, column = (~finite).nonzero()[0].tolist()
         raise DivergedError(
             f"{int((~finite).sum())} scores are not finite: that of user index {int(users[row])} "
-            f"and item index {item} is {float(scores[row, item])}",
+            f"and item index {first + column} is {float(scores[row, column])}",
             fix="train again with a lower learning rate, and look for extreme feature values",
         )

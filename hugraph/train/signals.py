@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_received: list[int] = []  # while signals are held back; of a process there is one list
 
 
 class Stopped(SystemExit):
@@ -25,27 +26,33 @@ class Stopped(SystemExit):
 
 @contextmanager
 def stop_at_safe_moments() -> Iterator[Callable[[], None]]:
-    """Holds signals back until the function it yields is called, which then raises `Stopped`.
+    """Holds signals back until `check_stop`, which it yields, is called.
 
     A second signal ends the process at once. Outside of the main thread signals are left alone.
     """
-    received: list[int] = []
 
     def receive(signum: int, frame: FrameType | None) -> None:
-        if received:
+        if _received:
             os._exit(128 + signum)
-        received.append(signum)
+        _received.append(signum)
 
-    def check() -> None:
-        if received:
-            raise Stopped(received[0])
-
-    if threading.current_thread() is not threading.main_thread():
-        yield check
+    if not _in_main_thread():
+        yield check_stop
         return
     before = {signum: signal.signal(signum, receive) for signum in _SIGNALS}
     try:
-        yield check
+        yield check_stop
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+        _received.clear()
+
+
+def check_stop() -> None:
+    """A safe moment: raises `Stopped` if a signal was held back."""
+    if _received and _in_main_thread():
+        raise Stopped(_received[0])
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

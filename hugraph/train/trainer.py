@@ -395,14 +395,8 @@ class _Fitting:
 
     def _measured(self, make_scorer: Callable[[], Scorer]) -> dict[str, float]:
         self._module.eval()
-
-        def scorer_that_stops(users: Tensor) -> Tensor:
-            self._check_stop_alone()
-            return scorer(users)
-
         with torch.no_grad():
-            scorer = make_scorer()
-            metrics = {name: float(v) for name, v in self._validate(scorer_that_stops).items()}
+            metrics = {name: float(v) for name, v in self._validate(make_scorer()).items()}
         metric = self._config.early_stopping.metric
         if metric not in metrics:
             raise SpecError(

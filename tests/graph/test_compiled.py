@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from hugraph.graph.compiled import compiled
+from hugraph.compiled import compiled
 
 
 def total(values):
@@ -44,7 +44,7 @@ def test_a_fault_of_the_loop_itself_is_not_hidden():
 def test_a_damaged_file_of_code_is_not_used(tmp_path):
     module = tmp_path / "module.py"
     module.write_text(
-        "from hugraph.graph.compiled import compiled\n"
+        "from hugraph.compiled import compiled\n"
         "@compiled('i8(i8)')\n"
         "def double(x):\n"
         "    return 2 * x\n"

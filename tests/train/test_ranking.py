@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from hugraph.errors import DivergedError
-from hugraph.interfaces import Interactions
+from hugraph.interfaces import DotProduct, Interactions
 from hugraph.train import ranking
 from hugraph.train.ranking import top_k
 
@@ -60,26 +60,58 @@ def test_a_seen_score_ranks_seen_items_above_negative_scores_as_the_published_co
 
 
 @given(st.data())
-def test_lists_agree_with_sorting_every_item_in_blocks_of_any_size(data):
-    num_users, num_items = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 9))
-    few_values = st.integers(-2, 2)  # so that most scores tie
-    row = st.lists(few_values, min_size=num_items, max_size=num_items)
-    scores = data.draw(st.lists(row, min_size=num_users, max_size=num_users))
+def test_lists_agree_with_sorting_every_item_whatever_the_scorer_and_the_blocks(data):
+    num_users, num_items = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 90))
+    few_values = st.integers(-2, 2)  # so that most scores tie, and products are exact
+    vectors = [
+        data.draw(st.lists(st.tuples(few_values, few_values), min_size=n, max_size=n))
+        for n in (num_users, num_items)
+    ]
     pair = st.tuples(st.integers(0, num_users - 1), st.integers(0, num_items - 1))
-    seen = data.draw(st.lists(pair, max_size=30))
+    seen = data.draw(st.lists(pair, max_size=60))
     users = data.draw(st.permutations(range(num_users)))
     k = data.draw(st.integers(1, 10))
+    dtype = data.draw(st.sampled_from([torch.float32, torch.float64]))
 
     expected = []
     for user in users:
+        scores = [u * i + v * j for i, j in vectors[1] for u, v in vectors[0][user : user + 1]]
         unseen = [i for i in range(num_items) if (user, i) not in seen]
-        best = sorted(unseen, key=lambda i: (-scores[user][i], i))[:k]
+        best = sorted(unseen, key=lambda i: (-scores[i], i))[:k]
         expected.append(best + [-1] * (min(k, num_items) - len(best)))
+    product = DotProduct(*(torch.tensor(side, dtype=dtype) for side in vectors))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranking, "BLOCK_BYTES", data.draw(st.sampled_from([1, 100, 2**24])))
-        scorer = Table(torch.tensor(scores).float())
-        lists = top_k(scorer, torch.tensor(users), interactions(seen), k, num_items)
-    assert lists.items.tolist() == expected
+        for size in ("BLOCK_BYTES", "TILE_BYTES"):
+            patch.setattr(ranking, size, data.draw(st.sampled_from([1, 100, 2**20])))
+        patch.setattr(ranking, "_TILE_ROWS", data.draw(st.integers(1, 7)))
+        patch.setattr(ranking, "_LONG", data.draw(st.sampled_from([3, 256])))
+        for scorer in (product, Table(product(torch.arange(num_users)))):
+            lists = top_k(scorer, torch.tensor(users), interactions(seen), k, num_items)
+            assert lists.items.tolist() == expected
+            found = lists.items >= 0
+            assert torch.equal(found, lists.scores > -INF)
+            rows = torch.tensor(users)[:, None].expand_as(found)[found]
+            assert torch.equal(
+                lists.scores[found], scorer(rows)[range(len(rows)), lists.items[found]]
+            )
+
+
+def test_a_product_of_many_tiles_gives_what_one_sort_gives():
+    generator = torch.Generator().manual_seed(0)
+    users, items = (torch.randn(n, 8, generator=generator) for n in (70, 5_000))
+    seen = Interactions(
+        torch.randint(70, (900,), generator=generator),
+        torch.randint(5_000, (900,), generator=generator),
+    )
+    scores = users @ items.T
+    scores[seen.users, seen.items] = -INF
+    values, order = scores.sort(dim=1, descending=True, stable=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "TILE_BYTES", 2**16)
+        patch.setattr(ranking, "_TILE_ROWS", 32)
+        lists = top_k(DotProduct(users, items), torch.arange(70), seen, 20, 5_000)
+    assert_close(lists.scores, values[:, :20])
+    assert (lists.items == order[:, :20]).float().mean() > 0.999  # sums may round otherwise
 
 
 def test_the_scorers_own_tensor_is_left_as_it_was():
@@ -100,6 +132,26 @@ def test_a_score_that_is_not_finite_is_never_ranked(value):
     scores[2, 1] = value
     with pytest.raises(DivergedError, match=f"of user index 2 and item index 1 is {value}"):
         top_k(Table(scores), torch.arange(3), NOTHING, 2, 4)
+
+
+@pytest.mark.parametrize("value", [float("nan"), INF, 3e38])
+def test_a_product_that_is_not_finite_is_never_ranked(value, monkeypatch):
+    monkeypatch.setattr(ranking, "TILE_BYTES", 8)
+    product = DotProduct(torch.ones(3, 2), torch.zeros(4, 2))
+    product.users[2], product.items[3] = 2.0, value
+    with pytest.raises(DivergedError, match=r"of user index . and item index 3 is (inf|nan)"):
+        top_k(product, torch.arange(3), NOTHING, 2, 4)
+
+
+def test_large_entries_whose_product_is_finite_are_ranked():
+    product = DotProduct(torch.tensor([[3e38, 0.0]]), torch.tensor([[0.5, 0.0], [0.0, 3e38]]))
+    assert top_k(product, torch.tensor([0]), NOTHING, 2, 2).items.tolist() == [[0, 1]]
+
+
+def test_a_product_of_any_other_number_of_items_is_refused():
+    product = DotProduct(torch.ones(1, 2), torch.ones(3, 2))
+    with pytest.raises(ValueError, match=r"must return \(1, 5\), got \(1, 3\)"):
+        top_k(product, torch.tensor([0]), NOTHING, 1, 5)
 
 
 def test_scores_of_another_shape_are_refused_with_both_shapes():

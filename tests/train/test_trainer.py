@@ -17,6 +17,7 @@ from hugraph.train import atomic
 from hugraph.train.checkpoint import _seal
 from hugraph.train.config import EarlyStopping, TrainConfig
 from hugraph.train.objective import Objective
+from hugraph.train.ranking import top_k
 from hugraph.train.run_dir import RunDir
 from hugraph.train.signals import Stopped
 from hugraph.train.trainer import BatchDone, EpochDone, fit, restore_best
@@ -257,8 +258,8 @@ def test_a_signal_in_training_stops_after_the_step_and_the_run_goes_on(
 def test_a_signal_in_validation_stops_before_the_next_block_of_users():
     def validate_and_signal(scorer):
         os.kill(os.getpid(), signal.SIGTERM)
-        scorer(torch.arange(2))
-        raise AssertionError("scored on")
+        top_k(scorer, torch.arange(2), TRAIN, 1, NUM_ITEMS)
+        raise AssertionError("ranked on")
 
     with pytest.raises(Stopped) as caught:
         start(dot_product(), validate=validate_and_signal)
