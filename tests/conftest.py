@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch loads
+os.environ.setdefault("HUGRAPH_FIGURES", "0")  # a fit draws nothing unless a test asks for it
 
 # The same cases in every run, and no test that fails because the machine is busy.
 settings.register_profile("hugraph", deadline=None, derandomize=True)

@@ -6,7 +6,8 @@ import torch
 from sklearn.metrics import normalized_mutual_info_score
 
 from hugraph.assembly import SCHEMA, Experiment
-from hugraph.report.intents import describe_intents, item_assignments
+from hugraph.report.assignments import item_assignments
+from hugraph.report.intents import describe_intents
 from hugraph.train import fit
 
 

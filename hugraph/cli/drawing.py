@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_ITEMS = 20_000  # in a figure of items; t-SNE of more takes very long
+THRESHOLDS = 10  # of the histogram of the item graph, at least
 
 
 def require_drawing(*modules: str) -> None:
@@ -31,7 +32,7 @@ def require_drawing(*modules: str) -> None:
 
 def drawn_items(num_items: int) -> "NDArray[np.int64]":
     """Which items a picture shows: all, or as many as it can, drawn at random, which is said."""
-    from hugraph.report.projection import sample
+    from hugraph.report.sampling import sample
 
     chosen = sample(num_items, MOST_ITEMS)
     if len(chosen) < num_items:

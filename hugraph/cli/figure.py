@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
-from hugraph.cli.drawing import drawn_items, require_drawing
+from hugraph.cli.drawing import THRESHOLDS, drawn_items, require_drawing
 from hugraph.cli.paths import PathName, require_out, write_out
 from hugraph.cli.terminal import count, say
 from hugraph.errors import RunError, hint
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from hugraph.report.intents import IntentLevel
 
 _SUFFIXES = (".png", ".svg", ".pdf")
-_THRESHOLDS = 10  # of the histogram, at least
 
 _Of = TypeVar("_Of")
 
@@ -114,7 +113,7 @@ def _histogram(experiment: "Experiment") -> Any:
     from hugraph.report.figures import histogram
 
     chosen = experiment.spec.graph.options.get("min_common_users")
-    return histogram(experiment.edges(range(1, max(_THRESHOLDS, chosen or 1) + 1)), chosen)
+    return histogram(experiment.edges(range(1, max(THRESHOLDS, chosen or 1) + 1)), chosen)
 
 
 def _tree(experiment: "Experiment", run: str, modality: str | None) -> Any:

@@ -3,7 +3,7 @@
 import logging
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,14 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Go on with a run that was stopped, exactly.",
 )
+@click.option(
+    "--figures/--no-figures",
+    default=True,
+    show_default=True,
+    envvar="HUGRAPH_FIGURES",
+    show_envvar=True,
+    help="Whether to draw curves and intents for TensorBoard at the end; needs hugraph[figures].",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON, and nothing else.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
@@ -52,6 +60,7 @@ def fit(
     data: str | None,
     run_path: str | None,
     resume: str | None,
+    figures: bool,
     quiet: bool,
     as_json: bool,
     overrides: tuple[str, ...],
@@ -97,12 +106,16 @@ def fit(
         with stoppable(then):
             if resume is not None:
                 path = Path(resume)
-                experiment, result = _go_on(path, data, overrides, quiet, resumable, processes)
+                experiment, result = _go_on(
+                    path, data, overrides, figures, quiet, resumable, processes
+                )
             else:
                 assert spec is not None
                 path = Path(run_path) if run_path else new_directory(Path(spec).stem)
                 changes = (*data_overrides(data), *overrides)
-                experiment, result = _begin(spec, path, changes, quiet, resumable, processes)
+                experiment, result = _begin(
+                    spec, path, changes, figures, quiet, resumable, processes
+                )
     if as_json:
         write_json(result)
     else:
@@ -153,6 +166,7 @@ def _begin(
     spec: str,
     path: Path,
     overrides: Sequence[str],
+    figures: bool,
     quiet: bool,
     resumable: list[Path],
     processes: "Processes | None",
@@ -172,13 +186,14 @@ def _begin(
     with RunDir.create(path) as run:
         begin(experiment, run)
         resumable.append(path)
-        return experiment, _train(experiment, model, run, quiet, processes)
+        return experiment, _train(experiment, model, run, figures, quiet, processes)
 
 
 def _go_on(
     path: Path,
     data: str | None,
     overrides: Sequence[str],
+    figures: bool,
     quiet: bool,
     resumable: list[Path],
     processes: "Processes | None",
@@ -195,7 +210,7 @@ def _go_on(
         model = experiment.build_model()
         before = _result_file(path)
         go_on(experiment, run)
-        result = _train(experiment, model, run, quiet, processes)
+        result = _train(experiment, model, run, figures, quiet, processes)
         if before == _result_file(path) and not quiet:
             say(f"note: already finished{_way_on(experiment, result['epochs'])}")
     return experiment, result
@@ -213,15 +228,20 @@ def _train(
     experiment: "Experiment",
     model: "Recommender",
     run: "RunDir",
+    figures: bool,
     quiet: bool,
     processes: "Processes | None",
 ) -> dict[str, Any]:
     from hugraph.assembly import runs
+    from hugraph.cli.board import show_on_board
     from hugraph.cli.progress import progress
 
     metric = experiment.spec.train.early_stopping.metric
     with progress(metric, quiet=quiet) as on_progress:
-        return runs.finish(experiment, model, run, on_progress, processes)
+        result = runs.finish(experiment, model, run, on_progress, processes)
+    tell: Callable[[str], None] = (lambda text: None) if quiet else say
+    show_on_board(experiment, model, run, result, tell, figures=figures)
+    return result
 
 
 def _introduce(experiment: "Experiment", quiet: bool) -> None:

@@ -79,7 +79,8 @@ def intents(
         raise click.UsageError(f"--graphml {graphml!r} is inside the run directory.")
     _require_learning()
 
-    from hugraph.report.intents import assignment_steps, describe_intents
+    from hugraph.report.assignments import assignment_steps
+    from hugraph.report.intents import describe_intents
     from hugraph.report.stability import stability
 
     experiment, model = _open(runs[0], data)
@@ -286,7 +287,7 @@ def _write_graphml(
     path: str,
 ) -> None:
     from hugraph.graph.hierarchy import intent_hierarchy, write_graphml
-    from hugraph.report.intents import assignment_steps
+    from hugraph.report.assignments import assignment_steps
 
     chosen = modality or next(iter(model.assignments()))
     items = [dataset.title(i) or str(dataset.item_ids[i]) for i in range(dataset.num_items)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hugraph.cli.drawing import drawn_items, require_drawing
+from hugraph.cli.drawing import THRESHOLDS, drawn_items, require_drawing
 from hugraph.cli.intents import same_intents
 from hugraph.cli.paths import PathName, require_out, write_out
 from hugraph.cli.terminal import count, say
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _NAME = "report.html"
 _FEWEST = 4  # items that t-SNE can place
-_THRESHOLDS = 10  # of the histogram, at least
 _LISTS = 10  # items in the lists whose coverage is measured
 _USERS = 10  # that are shown
 _FAITHFUL = 200  # users over whom fidelity is measured
@@ -102,7 +101,8 @@ def _page(
     from hugraph.assembly.record import read_record
     from hugraph.interfaces import IntentModel
     from hugraph.report import sections
-    from hugraph.report.intents import assignment_steps, describe_intents
+    from hugraph.report.assignments import assignment_steps
+    from hugraph.report.intents import describe_intents
     from hugraph.report.page import Page, Prose, Section
     from hugraph.report.runs import read_epochs
     from hugraph.report.stability import stability
@@ -119,7 +119,7 @@ def _page(
         sections.run_card(record, result, spec, dataset),
         _metrics(experiment, run, result, name),
         sections.training(epochs, result["best_epoch"]),
-        sections.item_graph(experiment.edges(range(1, max(_THRESHOLDS, chosen or 1) + 1)), chosen),
+        sections.item_graph(experiment.edges(range(1, max(THRESHOLDS, chosen or 1) + 1)), chosen),
     ]
     drawn: dict[str, Any] = {}
     described: tuple[IntentLevel, ...] = ()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hugraph.data.dataset import Dataset
 from hugraph.interfaces import DotProduct, IntentColumn, IntentModel, Scorer
+from hugraph.report.assignments import assignment_steps, item_assignments
 from hugraph.report.keywords import Occurrences, by_chance, coherence, correlations, item_terms
 from hugraph.report.labels import Agreement, agreement, labels_of
 from hugraph.report.naming import NamedBy, best, name_intents
@@ -172,27 +173,6 @@ def describe_intents(
         for modality, steps in assignments.items()
         for level in _levels(modality, steps, tastes, items, top, rng)
     )
-
-
-def assignment_steps(model: IntentModel) -> dict[str, list[NDArray[np.float64]]]:
-    r"""By modality, $\Gamma^{(l)}$ of each level of a model, the finest first."""
-    with torch.no_grad():
-        return {
-            modality: [step.double().cpu().numpy() for step in steps]
-            for modality, steps in model.assignments().items()
-        }
-
-
-def item_assignments(steps: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    r"""The items' assignments to the intents of each level, $\Gamma^{(1)} \cdots \Gamma^{(l)}$.
-
-    Args:
-        steps: $\Gamma^{(l)}$ of each level, the finest first.
-    """
-    chained = [steps[0]]
-    for step in steps[1:]:
-        chained.append(chained[-1] @ step)
-    return chained
 
 
 def intent_names(levels: Iterable[IntentLevel]) -> dict[IntentColumn, str]:

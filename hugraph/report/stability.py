@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from hugraph.report.intents import item_assignments
+from hugraph.report.assignments import item_assignments
 
 Steps = Mapping[str, Sequence[NDArray[np.float64]]]
 

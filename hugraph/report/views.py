@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from hugraph.interfaces import DotProduct, IntentModel, Recommender
-from hugraph.report.intents import IntentLevel, assignment_steps, item_assignments
+from hugraph.report.assignments import assignment_steps, item_assignments
+from hugraph.report.intents import IntentLevel
 from hugraph.report.runs import Epoch
 from hugraph.report.tree import in_order, intent_tree, telling
 

@@ -98,7 +98,7 @@ class RunDir:
                     fix="put the directory itself in its place, or fit again in a new one",
                 )
         with locked(path / _LOCK):
-            for directory in (path, path / _CHECKPOINTS):
+            for directory in (path, path / _CHECKPOINTS, path / _EVENTS):
                 atomic.remove_temporaries(directory)
             try:
                 yield run

@@ -3,11 +3,10 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from numpy.testing import assert_allclose
 
 from hugraph.data.dataset import Dataset
 from hugraph.interfaces import IntentColumn
-from hugraph.report.intents import describe_intents, intent_names, item_assignments
+from hugraph.report.intents import describe_intents, intent_names
 from tests.report.intent_models import Told
 
 ROCK, JAZZ = "guitar, rock", "saxophone, jazz"
@@ -181,13 +180,6 @@ def test_names_are_found_by_the_columns_that_a_model_tells(levels):
     names = intent_names(levels)
     assert names[IntentColumn("textual", 2, 1)] == levels[1].intents[1].name
     assert len(names) == 5
-
-
-def test_the_assignments_to_a_level_are_the_product_of_those_below():
-    fine, coarse = np.array(FINE), np.array(COARSE)
-    first, second = item_assignments([fine, coarse])
-    assert_allclose(first, fine)
-    assert_allclose(second, [[0.9 * 0.8 + 0.1 * 0.3, 0.9 * 0.2 + 0.1 * 0.7]] * 4 + [[0.3, 0.7]] * 2)
 
 
 def test_the_same_seed_describes_alike_and_top_shortens():

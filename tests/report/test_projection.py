@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hugraph.report.projection import sample, tsne
+from hugraph.report.projection import tsne
 
 
 def test_points_that_are_near_stay_near():
@@ -27,15 +27,3 @@ def test_two_dimensions_can_be_spread_over_three():
 def test_too_few_points_are_refused():
     with pytest.raises(ValueError, match="at least 4 points, got 3"):
         tsne(np.eye(3))
-
-
-def test_a_sample_has_no_more_than_it_may_each_once_and_in_order():
-    chosen = sample(100, 30)
-    assert len(chosen) == 30
-    assert (np.diff(chosen) > 0).all() and chosen.min() >= 0 and chosen.max() < 100
-    assert (sample(100, 30) == chosen).all()
-    assert (sample(100, 30, seed=1) != chosen).any()
-
-
-def test_what_is_few_enough_is_all_there():
-    np.testing.assert_array_equal(sample(5, 5), np.arange(5))

@@ -134,10 +134,12 @@ def test_a_run_in_use_names_the_process_and_is_free_again_after_kill_9(tmp_path,
 def test_resuming_removes_what_dead_writers_left(tmp_path):
     with RunDir.create(tmp_path / "run") as run:
         run.write_text("spec.yaml", "")
-    (tmp_path / "run" / "checkpoints").mkdir()
-    (tmp_path / "run" / "checkpoints" / ".tmp-0123").write_text("half")
+    inner = [tmp_path / "run" / name for name in ("checkpoints", "tensorboard")]
+    for directory in inner:
+        directory.mkdir()
+        (directory / ".tmp-0123").write_text("half")
     with RunDir.resume(tmp_path / "run"):
-        assert not list((tmp_path / "run" / "checkpoints").iterdir())
+        assert [list(directory.iterdir()) for directory in inner] == [[], []]
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "tensorboard"])
