@@ -91,7 +91,10 @@ def explain(
         if not explainer.intents:
             what = f"{name} has no intents whose fidelity could be measured"
             raise RunError(what, at=run, fix="fit huign")
-        found = _measured(experiment, explainer, num_users)
+        from hugraph.report.fidelity import drawn_users, fidelity
+
+        seed = experiment.spec.seed
+        found = fidelity(explainer, drawn_users(explainer, num_users, seed=seed), seed=seed)
         if as_json:
             write_json(_fidelity_tree(found))
         else:
@@ -191,17 +194,6 @@ def _show(
     write_table(
         ("part", "level", "modality", "your taste", "its share", "adds", "as in your"), rows
     )
-
-
-def _measured(experiment: "Experiment", explainer: "Explainer", num_users: int) -> "Fidelity":
-    import numpy as np
-
-    from hugraph.report.fidelity import fidelity
-    from hugraph.seed import stream
-
-    seed, users = experiment.spec.seed, np.unique(experiment.split.train.users)
-    drawn = stream(seed, "fidelity users").permutation(users)[:num_users]
-    return fidelity(explainer, np.sort(drawn).tolist(), seed=seed)
 
 
 def _show_fidelity(found: "Fidelity", dataset: "Dataset") -> None:

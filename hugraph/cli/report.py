@@ -100,11 +100,18 @@ def _page(
     from hugraph.assembly import runs
     from hugraph.assembly.record import read_record
     from hugraph.interfaces import IntentModel
-    from hugraph.report import sections
     from hugraph.report.assignments import assignment_steps
     from hugraph.report.intents import describe_intents
     from hugraph.report.page import Page, Prose, Section
     from hugraph.report.runs import read_epochs
+    from hugraph.report.sections import assignments
+    from hugraph.report.sections.intents import intents
+    from hugraph.report.sections.item_graph import item_graph
+    from hugraph.report.sections.items import items
+    from hugraph.report.sections.lists import lists
+    from hugraph.report.sections.run import run_card
+    from hugraph.report.sections.stability import stable
+    from hugraph.report.sections.training import training
     from hugraph.report.stability import stability
     from hugraph.report.views import item_spaces, ordered_assignments
 
@@ -116,39 +123,37 @@ def _page(
     model = runs.trained_model(experiment, run)
     chosen = experiment.spec.graph.options.get("min_common_users")
     shown: list[Section] = [
-        sections.run_card(record, result, spec, dataset),
+        run_card(record, result, spec, dataset),
         _metrics(experiment, run, result, name),
-        sections.training(epochs, result["best_epoch"]),
-        sections.item_graph(experiment.edges(range(1, max(THRESHOLDS, chosen or 1) + 1)), chosen),
+        training(epochs, result["best_epoch"]),
+        item_graph(experiment.edges(range(1, max(THRESHOLDS, chosen or 1) + 1)), chosen),
     ]
     drawn: dict[str, Any] = {}
     described: tuple[IntentLevel, ...] = ()
     if isinstance(model, IntentModel):
         tell("naming the intents")
         described = describe_intents(model, dataset, seed=seed)
-        section, drawn["tree"] = sections.intents(described, dataset)
+        section, drawn["tree"] = intents(described, dataset)
         shown.append(section)
     else:
         shown.append(Section("intents", "Intents", [Prose(lack)]))
     spaces = item_spaces(model, described)
-    items = drawn_items(dataset.num_items)
-    if spaces and len(items) >= _FEWEST:
-        layouts = _layouts(spaces, items, seed, tell)
-        section, drawn["items"] = sections.items(spaces, layouts, items, dataset)
+    placed = drawn_items(dataset.num_items)
+    if spaces and len(placed) >= _FEWEST:
+        layouts = _layouts(spaces, placed, seed, tell)
+        section, drawn["items"] = items(spaces, layouts, placed, dataset)
         shown.append(section)
     if isinstance(model, IntentModel):
-        blocks = sections.assignments(ordered_assignments(model, described))
-        shown.append(Section("assignments", "Assignments", blocks))
-        blocks = sections.modality_agreement(spaces, seed)
-        shown.append(Section("modalities", "Modalities", blocks))
+        shown.append(assignments.assignments(ordered_assignments(model, described)))
+        shown.append(assignments.modalities(spaces, seed))
     tell("ranking for every user")
-    shown.append(sections.lists(_exposures(experiment, model, name), _LISTS))
+    shown.append(lists(_exposures(experiment, model, name), _LISTS))
     shown += _explained(experiment, model, described, lack, tell)
     if isinstance(model, IntentModel):
         others = [same_intents(one, data, experiment, model, str(run.path)) for one in beside]
         steps = [assignment_steps(one) for one in (model, *others)]
         found = stability(steps, seed=seed) if others else ()
-        shown.append(sections.stable(found, described, len(others)))
+        shown.append(stable(found, described, len(others)))
     synthetic = " (synthetic)" if dataset.synthetic else ""
     where = run.path.resolve().name
     return Page(f"{name} on {dataset.name}{synthetic}", f"The run {where}", shown, drawn)
@@ -157,7 +162,7 @@ def _page(
 def _metrics(
     experiment: "Experiment", run: "RunDir", result: Mapping[str, Any], name: str
 ) -> "Section":
-    from hugraph.report.sections import metrics
+    from hugraph.report.sections.run import metrics
 
     baseline = experiment.evaluate(experiment.popularity().scorer())
     scores = run.read_per_user()
@@ -213,8 +218,9 @@ def _explained(
     import numpy as np
 
     from hugraph.report.explanation import Explainer
-    from hugraph.report.fidelity import fidelity
-    from hugraph.report.sections import faithfulness, users
+    from hugraph.report.fidelity import drawn_users, fidelity
+    from hugraph.report.sections.fidelity import faithfulness
+    from hugraph.report.sections.users import users
     from hugraph.seed import stream
 
     dataset, seed = experiment.dataset, experiment.spec.seed
@@ -229,6 +235,5 @@ def _explained(
     found = None
     if explainer.intents:
         tell("measuring fidelity")
-        drawn = stream(seed, "fidelity users").permutation(historied)[:_FAITHFUL]
-        found = fidelity(explainer, np.sort(drawn).tolist(), seed=seed)
+        found = fidelity(explainer, drawn_users(explainer, _FAITHFUL, seed=seed), seed=seed)
     return [shown, faithfulness(found, lack)]

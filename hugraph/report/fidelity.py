@@ -65,6 +65,14 @@ class Fidelity:
     curves: tuple[Curve, ...]
 
 
+def drawn_users(explainer: Explainer, num_users: int, *, seed: int = 0) -> list[int]:
+    """Users with a history, as many as asked for or all, drawn at random; in ascending order."""
+    historied = np.unique(explainer.history.users.cpu().numpy())
+    drawn = stream(seed, "fidelity users").permutation(historied)[:num_users]
+    chosen: list[int] = np.sort(drawn).tolist()
+    return chosen
+
+
 def fidelity(
     explainer: Explainer,
     users: Sequence[int],

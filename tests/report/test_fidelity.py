@@ -5,7 +5,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from hugraph.report.explanation import Explainer
-from hugraph.report.fidelity import fidelity
+from hugraph.report.fidelity import drawn_users, fidelity
 from tests.report.intent_models import IntentVectors, Vectors, interactions, one_hot
 
 
@@ -96,3 +96,12 @@ def test_what_cannot_be_measured_is_said():
         fidelity(explainer(one_hot(2), (0, 1)), [0])
     with pytest.raises(ValueError, match="at least 1, got 0 and 3"):
         fidelity(explainer(one_hot(2)), [0], k=0)
+
+
+def test_users_are_drawn_once_for_all_commands_among_those_with_a_history():
+    history = interactions(*((user, item) for user in (2, 5, 7, 9) for item in (0, 1)))
+    asked = Explainer(one_hot(4), interactions(), history)
+    assert drawn_users(asked, 10) == [2, 5, 7, 9]
+    some = drawn_users(asked, 2, seed=4)
+    assert some == drawn_users(asked, 2, seed=4) == sorted(some) and set(some) < {2, 5, 7, 9}
+    assert len({tuple(drawn_users(asked, 2, seed=seed)) for seed in range(9)}) > 1

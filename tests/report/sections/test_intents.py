@@ -2,11 +2,9 @@ import dataclasses
 
 import pytest
 
-pytest.importorskip("plotly")
-
 from hugraph.data.synthetic import planted
 from hugraph.report.page import Details, Prose, Table
-from hugraph.report.sections import intents
+from hugraph.report.sections.intents import intents
 from tests.report.test_tree import level
 
 FINE = level(1, [0.6, 0.4], [[0.9, 0.1], [0.2, 0.8]])
