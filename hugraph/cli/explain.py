@@ -130,14 +130,14 @@ def _historied(experiment: "Experiment", user: str) -> int:
 def _names(model: "IntentModel", dataset: "Dataset", seed: int) -> "Names":
     """What the intents are called after the texts of their items."""
     try:
-        from hugraph.report.intents import describe_intents, intent_names
+        from hugraph.report.intents import column_names, describe_intents
     except ModuleNotFoundError as error:
         say(
             f"note: intents go by their numbers, as naming them needs {error.name}, which is not "
             "installed; pip install 'hugraph[figures]'"
         )
         return {}
-    return intent_names(describe_intents(model, dataset, seed=seed))
+    return column_names(model, dataset, describe_intents(model, dataset, seed=seed))
 
 
 def _lack(name: str, explainer: "Explainer") -> str:

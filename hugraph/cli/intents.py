@@ -1,7 +1,7 @@
 """`hugraph intents`."""
 
+import io
 import math
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hugraph.cli.paths import PathName
+from hugraph.cli.paths import PathName, require_out, write_out
 from hugraph.cli.terminal import count, say, write_json, write_line, write_table
 from hugraph.errors import ResourceError, RunError, hint
 
@@ -70,13 +70,7 @@ def intents(
     hugraph intents RUN1 RUN2 RUN3
     hugraph intents RUN --modality textual --graphml intents.graphml
     """
-    if graphml is not None and not Path(graphml).parent.is_dir():
-        what = f"there is no directory {Path(graphml).parent}"
-        raise ResourceError(what, at=f"--graphml {graphml}", fix="name a file in one that is there")
-    if graphml is not None and Path(os.path.realpath(graphml)).is_relative_to(
-        os.path.realpath(runs[0])
-    ):
-        raise click.UsageError(f"--graphml {graphml!r} is inside the run directory.")
+    path = graphml and require_out(graphml, (".graphml",), runs[0], option="--graphml")
     _require_learning()
 
     from hugraph.report.assignments import assignment_steps
@@ -93,8 +87,8 @@ def intents(
     described = describe_intents(model, experiment.dataset, top=top, seed=seed)
     steps = [assignment_steps(one) for one in (model, *others)]
     stable = stability(steps, seed=seed) if others else ()
-    if graphml is not None:
-        _write_graphml(described, model, experiment.dataset, modality, graphml)
+    if path:
+        _write_graphml(described, model, experiment.dataset, modality, path)
     shown = [
         (one, next((s for s in stable if (s.modality, s.level) == (one.modality, one.level)), None))
         for one in described
@@ -284,7 +278,7 @@ def _write_graphml(
     model: "IntentModel",
     dataset: "Dataset",
     modality: str | None,
-    path: str,
+    path: Path,
 ) -> None:
     from hugraph.graph.hierarchy import intent_hierarchy, write_graphml
     from hugraph.report.assignments import assignment_steps
@@ -295,7 +289,9 @@ def _write_graphml(
     graph = intent_hierarchy(
         assignment_steps(model)[chosen], item_labels=items, intent_labels=names
     )
-    write_graphml(graph, path)
+    content = io.BytesIO()
+    write_graphml(graph, content)
+    write_out(path, content.getvalue(), option="--graphml")
     say(f"{count(len(graph), 'node')} and {count(graph.size(), 'edge')} in {path}", wrap=False)
 
 

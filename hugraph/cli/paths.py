@@ -10,7 +10,7 @@ import click
 
 from hugraph.errors import ResourceError
 
-_ELSEWHERE = "give --out in a directory that is there, may be written to and has space"
+_ELSEWHERE = "give {} in a directory that is there, may be written to and has space"
 
 
 class PathName(click.Path):
@@ -43,29 +43,32 @@ def new_directory(name: str) -> Path:
     return path
 
 
-def require_out(out: str, suffixes: Sequence[str], run: str) -> Path:
-    """Makes sure, before anything is computed, that `--out` names a file that may be written.
+def require_out(out: str, suffixes: Sequence[str], run: str, *, option: str = "--out") -> Path:
+    """Makes sure, before anything is computed, that an option names a file that may be written.
 
     Args:
         out: What was given.
         suffixes: What it may end in.
         run: The run directory, in which nothing else may lie.
+        option: Which option.
     """
     if not out.endswith(tuple(suffixes)):
-        raise click.UsageError(f"--out {out!r} must end in {' or '.join(suffixes)}.")
+        raise click.UsageError(f"{option} {out!r} must end in {' or '.join(suffixes)}.")
     if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(run)):
-        raise click.UsageError(f"--out {out!r} is inside the run directory; choose another place.")
+        raise click.UsageError(
+            f"{option} {out!r} is inside the run directory; choose another place."
+        )
     if not Path(out).parent.is_dir():
         what = f"there is no directory {Path(out).parent}"
-        raise ResourceError(what, at=f"--out {out}", fix=_ELSEWHERE)
+        raise ResourceError(what, at=f"{option} {out}", fix=_ELSEWHERE.format(option))
     return Path(out)
 
 
-def write_out(path: Path, content: bytes) -> None:
-    """Writes the file of `--out` whole, or not at all."""
+def write_out(path: Path, content: bytes, *, option: str = "--out") -> None:
+    """Writes the file of an option whole, or not at all."""
     from hugraph.train import atomic
 
     try:
         atomic.write(path, content)
     except ResourceError as error:
-        raise ResourceError(error.what, at=error.at, fix=_ELSEWHERE) from error
+        raise ResourceError(error.what, at=error.at, fix=_ELSEWHERE.format(option)) from error

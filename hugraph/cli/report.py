@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hugraph.assembly.experiment import Experiment
-    from hugraph.interfaces import Recommender, Scorer
+    from hugraph.interfaces import IntentColumn, Recommender, Scorer
     from hugraph.report.exposure import Exposure
     from hugraph.report.intents import IntentLevel
     from hugraph.report.page import Page, Section
@@ -101,7 +101,7 @@ def _page(
     from hugraph.assembly.record import read_record
     from hugraph.interfaces import IntentModel
     from hugraph.report.assignments import assignment_steps
-    from hugraph.report.intents import describe_intents
+    from hugraph.report.intents import column_names, describe_intents
     from hugraph.report.page import Page, Prose, Section
     from hugraph.report.runs import read_epochs
     from hugraph.report.sections import assignments
@@ -130,9 +130,11 @@ def _page(
     ]
     drawn: dict[str, Any] = {}
     described: tuple[IntentLevel, ...] = ()
+    names: dict[IntentColumn, str] = {}
     if isinstance(model, IntentModel):
         tell("naming the intents")
-        described = describe_intents(model, dataset, seed=seed)
+        described = describe_intents(model, dataset)
+        names = column_names(model, dataset, described)
         section, drawn["tree"] = intents(described, dataset)
         shown.append(section)
     else:
@@ -148,11 +150,11 @@ def _page(
         shown.append(assignments.modalities(spaces, seed))
     tell("ranking for every user")
     shown.append(lists(_exposures(experiment, model, name), _LISTS))
-    shown += _explained(experiment, model, described, lack, tell)
+    shown += _explained(experiment, model, names, lack, tell)
     if isinstance(model, IntentModel):
         others = [same_intents(one, data, experiment, model, str(run.path)) for one in beside]
         steps = [assignment_steps(one) for one in (model, *others)]
-        found = stability(steps, seed=seed) if others else ()
+        found = stability(steps) if others else ()
         shown.append(stable(found, described, len(others)))
     synthetic = " (synthetic)" if dataset.synthetic else ""
     where = run.path.resolve().name
@@ -211,7 +213,7 @@ def _exposures(experiment: "Experiment", model: "Recommender", name: str) -> "di
 def _explained(
     experiment: "Experiment",
     model: "Recommender",
-    described: "Sequence[IntentLevel]",
+    names: "Mapping[IntentColumn, str]",
     lack: str,
     tell: Callable[[str], None],
 ) -> "list[Section]":
@@ -231,7 +233,7 @@ def _explained(
     for user, item in zip(*(one.tolist() for one in experiment.test), strict=True):
         test.setdefault(user, set()).add(item)
     tell(f"explaining {count(len(chosen), 'user')}")
-    shown = users(explainer, chosen, test, dataset, described)
+    shown = users(explainer, chosen, test, dataset, names)
     found = None
     if explainer.intents:
         tell("measuring fidelity")

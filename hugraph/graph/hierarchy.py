@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from os import PathLike
+from typing import IO
 
 import networkx as nx
 import numpy as np
@@ -68,7 +69,7 @@ def intent_hierarchy(
     return graph
 
 
-def write_graphml(graph: nx.Graph, path: str | PathLike[str]) -> None:
+def write_graphml(graph: nx.Graph, path: str | PathLike[str] | IO[bytes]) -> None:
     """Writes `graph` as GraphML, which networkx, Gephi, yEd and Cytoscape open.
 
     Characters that XML forbids are left out of titles and other texts, and carriage returns with
@@ -76,7 +77,7 @@ def write_graphml(graph: nx.Graph, path: str | PathLike[str]) -> None:
 
     Args:
         graph: With names that are texts and attributes that are texts or Python numbers.
-        path: File to write; an existing one is replaced.
+        path: File to write; an existing one is replaced. Or an open one.
 
     Raises:
         ValueError: If two nodes differ only in such characters.

@@ -184,6 +184,34 @@ def intent_names(levels: Iterable[IntentLevel]) -> dict[IntentColumn, str]:
     }
 
 
+def column_names(
+    model: IntentModel, dataset: Dataset, levels: Iterable[IntentLevel], *, seed: int = 0
+) -> dict[IntentColumn, str]:
+    """The names of what the entries of a model's vectors stand for.
+
+    An entry of all modalities, which a fusion has added up, is named like any intent, by the mean
+    over modalities of the items' assignments: what an item has of it.
+
+    Args:
+        model: With the weights to look at.
+        dataset: What it was fitted on.
+        levels: Of its intents, as [`describe_intents`][hugraph.report.intents.describe_intents]
+            gives them.
+        seed: Of the shuffles.
+    """
+    names = intent_names(levels)
+    fused = {column.level for column in model.columns() if column and column.modality is None}
+    if not fused:
+        return names
+    chained = [item_assignments(steps) for steps in assignment_steps(model).values()]
+    items, rng = _items(dataset), np.random.default_rng(seed)
+    for level in sorted(fused):
+        mean = np.mean([one[level - 1] for one in chained], axis=0)
+        (described,) = _levels("", [mean], {}, items, 1, rng)
+        names |= {IntentColumn(None, level, one.index): one.name for one in described.intents}
+    return names
+
+
 @dataclass(frozen=True)
 class _Items:
     """What is known of the items, read once for all levels."""

@@ -152,6 +152,9 @@ def test_a_graph_shows_one_modality_and_never_lies_in_a_run(hugraph, runs, tmp_p
     assert (code, "is inside the run directory" in err) == (2, True)
     code, _, err = hugraph("intents", "a", "--graphml", "nowhere/x.graphml")
     assert (code, "there is no directory nowhere" in err) == (7, True)
+    assert "fix: give --graphml in a directory" in err
+    code, _, err = hugraph("intents", "a", "--graphml", "intents.xml")
+    assert (code, "--graphml 'intents.xml' must end in .graphml." in err) == (2, True)
 
 
 def test_a_level_or_modality_that_is_not_there_is_wrong_usage(hugraph, runs):

@@ -6,7 +6,7 @@ import pytest
 
 from hugraph.data.dataset import Dataset
 from hugraph.interfaces import IntentColumn
-from hugraph.report.intents import describe_intents, intent_names
+from hugraph.report.intents import column_names, describe_intents, intent_names
 from tests.report.intent_models import Told
 
 ROCK, JAZZ = "guitar, rock", "saxophone, jazz"
@@ -180,6 +180,23 @@ def test_names_are_found_by_the_columns_that_a_model_tells(levels):
     names = intent_names(levels)
     assert names[IntentColumn("textual", 2, 1)] == levels[1].intents[1].name
     assert len(names) == 5
+
+
+def test_a_column_that_the_fusion_has_added_up_is_named_by_the_mean_over_modalities():
+    weak = [[0.6, 0.4]] * 20 + [[0.4, 0.6]] * 10  # its intent 0 is rock
+    strong = [[0.1, 0.9]] * 20 + [[0.9, 0.1]] * 10  # its intent 0 is jazz, and so is the mean's
+    model = Told({"visual": [weak], "textual": [strong]}, np.zeros((2, 2)), summed=True)
+    dataset = shop([ROCK] * 20 + [JAZZ] * 10)
+    names = column_names(model, dataset, describe_intents(model, dataset))
+    rock, jazz = (names[IntentColumn("visual", 1, k)] for k in (0, 1))
+    assert "rock" in rock and "jazz" in jazz
+    assert (names[IntentColumn(None, 1, 0)], names[IntentColumn(None, 1, 1)]) == (jazz, rock)
+
+
+def test_columns_of_a_modality_each_have_the_names_of_its_intents():
+    model = Told({"textual": [FINE, COARSE]}, np.zeros((2, 5)))
+    levels = describe_intents(model, shop(SIX))
+    assert column_names(model, shop(SIX), levels) == intent_names(levels)
 
 
 def test_the_same_seed_describes_alike_and_top_shortens():

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from hugraph.data.dataset import Dataset
 from hugraph.interfaces import IntentColumn
 from hugraph.report.explanation import Explainer, Explanation, intent_name, sentence
-from hugraph.report.intents import IntentLevel, intent_names
 from hugraph.report.page import Block, Cell, Details, Prose, Section
 from hugraph.report.sections.cells import counted, four, table_of
 
@@ -17,7 +16,7 @@ def users(
     chosen: Sequence[int],
     tested: Mapping[int, set[int]],
     dataset: Dataset,
-    levels: Sequence[IntentLevel],
+    names: Mapping[IntentColumn, str],
     k: int = 5,
 ) -> Section:
     """Some users with what they have, what they are shown, and why.
@@ -27,10 +26,9 @@ def users(
         chosen: The users.
         tested: By user, the items of the test.
         dataset: Whose items are named.
-        levels: Of intents, for the names.
+        names: Of the intents that have one.
         k: How many items are explained to each.
     """
-    names = intent_names(levels)
 
     def label(item: int) -> str:
         return dataset.title(item) or f"item {dataset.item_ids[item]}"
