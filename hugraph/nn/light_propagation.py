@@ -74,8 +74,8 @@ class _MeanOfLayers(torch.autograd.Function):
 
 
 def _mean_of_layers(propagation: LightPropagation, features: Tensor) -> Tensor:
-    layer, total = features, features.clone()
-    for _ in range(propagation.num_layers):
+    layer = total = features
+    for depth in range(propagation.num_layers):
         layer = propagation.hop(layer)
-        total += layer
-    return total.div_(propagation.num_layers + 1)
+        total = total.add_(layer) if depth else total + layer
+    return total / (propagation.num_layers + 1)
