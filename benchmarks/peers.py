@@ -27,10 +27,12 @@ Writes `benchmarks/results/peers.md`.
 """
 
 import argparse
+import atexit
 import importlib
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -173,15 +175,18 @@ def _recbole(data: Data, model: str, **options: Any) -> Callable:
     from recbole.data import create_dataset, data_preparation
     from recbole.utils import get_model, get_trainer
 
-    folder = Path(tempfile.mkdtemp()) / "pairs"
+    here = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, here)
+    os.chdir(here)  # where RecBole leaves its logs
+    folder = here / "pairs"
     folder.mkdir()
     pairs = [f"{u}\t{i}" for u, i in zip(data.users.tolist(), data.items.tolist(), strict=True)]
     header = "user_id:token\titem_id:token"
     for part, rows in (("train", pairs), ("valid", pairs[:2]), ("test", pairs[:2])):
         (folder / f"pairs.{part}.inter").write_text("\n".join([header, *rows]) + "\n")
     settings = {
-        "data_path": str(folder.parent),
-        "checkpoint_dir": str(folder.parent),
+        "data_path": str(here),
+        "checkpoint_dir": str(here),
         "benchmark_filename": ["train", "valid", "test"],
         "load_col": {"inter": ["user_id", "item_id"]},
         "train_batch_size": BATCH_SIZE,
