@@ -18,6 +18,7 @@ FLAGS = (
     "--no-first-run",
     "--hide-scrollbars",
 )
+KEYS = {"Enter": ("\r", 13), "Space": (" ", 32), "Tab": ("", 9)}  # what they type, their numbers
 
 
 def find_browser():
@@ -92,8 +93,17 @@ class Page:
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def press(self, key):
+        text, number = KEYS.get(key, ("", 0))
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+            known = {"text": text} if text and kind == "keyDown" else {}
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=text or key,
+                code=key,
+                windowsVirtualKeyCode=number,
+                **known,
+            )
 
     def screenshot(self, *, whole=False):
         options = {"captureBeyondViewport": True} if whole else {}

@@ -26,6 +26,7 @@ _MARKERS = "os^Dvp*"
 _DASHES = ("-", "--", "-.", ":")
 _GREY = "#999999"
 _LONGEST = 44  # characters of a name
+_LONGEST_BESIDE = 28  # of one beside which another stands
 _BANDS = 240  # rows of a heat map; more are averaged
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -38,7 +39,8 @@ _STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.5,
     "lines.linewidth": 1.4,
     "lines.markersize": 4.5,
-    "legend.frameon": False,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.7,
     "figure.constrained_layout.wspace": 0.06,
     "savefig.dpi": 200,
     "svg.fonttype": "none",
@@ -138,8 +140,8 @@ def tree(panels: Mapping[str, Sequence[Branch]]) -> Figure:
     deepest = max(map(_depth, panels.values())) - 1
     columns = 1 if deepest else min(len(panels), 2)
     rows = math.ceil(len(panels) / columns)
-    leaves = [sum(map(_leaves, branches)) for branches in panels.values()]
-    shown = leaves if columns == 1 else [max(leaves)] * len(leaves)  # names beside each other
+    taken = [sum(map(_height, branches)) for branches in panels.values()]
+    shown = taken if columns == 1 else [max(taken)] * len(taken)  # names beside each other
     heights = [0.21 * max(count, 2) + 0.35 for count in shown[:rows]]
     with _style():
         figure = Figure(figsize=(7.2, sum(heights)), layout="constrained")
@@ -264,10 +266,16 @@ def heatmap(panels: Mapping[str, Sequence[Heat]]) -> Figure:
     """
     columns = max(map(len, panels.values()))
     with _style():
-        figure = Figure(figsize=(3.4 * columns, 4.0 * len(panels)), layout="constrained")
+        widths = [3.4] * columns
+        for heats in panels.values():
+            for index, heat in enumerate(heats):
+                widths[index] = max(widths[index], 0.1 * len(heat.columns) + 1.8)
+        size = (sum(widths), 4.0 * len(panels))
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.add_gridspec(len(panels), columns, width_ratios=widths)
         for place, (name, heats) in enumerate(panels.items()):
             for index, heat in enumerate(heats):
-                axis = figure.add_subplot(len(panels), columns, place * columns + index + 1)
+                axis = figure.add_subplot(grid[place, index])
                 _draw_heat(axis, heat)
                 axis.set_title(_shown(f"{name}: {heat.title}"), fontsize="medium", loc="left")
     return figure
@@ -344,8 +352,9 @@ def _draw_cloud(axis: Any, cloud: Cloud) -> None:
         )
 
 
-def _leaves(branch: Branch) -> int:
-    return sum(map(_leaves, branch.children)) or 1
+def _height(branch: Branch) -> int:
+    """Rows that a branch takes: the name of one with others below it stands above its dot."""
+    return max(sum(map(_height, branch.children)), 2) if branch.children else 1
 
 
 def _depth(branches: Sequence[Branch]) -> int:
@@ -357,6 +366,8 @@ def _draw_tree(axis: Axes, branches: Sequence[Branch]) -> None:
 
     def draw(branch: Branch, depth: int, color: str) -> float:
         nonlocal row
+        if len(branch.children) == 1 and not branch.children[0].children:
+            row += 1
         heights = [draw(child, depth + 1, color) for child in branch.children]
         if heights:
             y = (heights[0] + heights[-1]) / 2
@@ -373,7 +384,8 @@ def _draw_tree(axis: Axes, branches: Sequence[Branch]) -> None:
             width = 0.4 + 2.6 * child.weight
             axis.add_patch(PathPatch(path, fc="none", ec=color, lw=width, alpha=0.45, zorder=1))
         axis.scatter([x], [y], s=8 + 700 * branch.intent.soft_size, c=color, lw=0, zorder=2)
-        text = f"{_shown(branch.intent.name)}  {branch.intent.soft_size:.1%}"
+        longest = _LONGEST if deepest < 2 or not heights else _LONGEST_BESIDE
+        text = f"{_shown(branch.intent.name, longest)}  {branch.intent.soft_size:.1%}"
         if heights:
             axis.annotate(
                 text,

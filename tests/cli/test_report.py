@@ -210,6 +210,24 @@ def test_in_a_browser_a_table_sorts_by_a_column_of_numbers(opened, fitted):
     assert len(set(order)) > 1
 
 
+def test_in_a_browser_a_table_is_sorted_by_keys_and_shows_where_one_is(opened, fitted):
+    opened.open(fitted / "popularity.html")
+    table = "document.querySelector('#lists ~ .scroll table')"
+    numbers = f"[...{table}.tBodies[0].rows].map(row => Number(row.cells[1].dataset.key))"
+    opened.value(f"{table}.closest('.scroll').focus()")
+    for _ in range(2):  # to the first heading, then to the second
+        opened.press("Tab")
+    focused = "document.activeElement"
+    assert opened.value(f"{focused}.closest('th') === {table}.tHead.rows[0].cells[1]")
+    assert opened.value(f"getComputedStyle({focused}).outlineStyle") == "solid"
+    sorts = f"{focused}.closest('th').getAttribute('aria-sort')"
+    for key, order in (("Enter", "descending"), ("Space", "ascending")):
+        opened.press(key)
+        assert opened.value(sorts) == order
+        downwards = order == "descending"
+        assert opened.value(numbers) == sorted(opened.value(numbers), reverse=downwards)
+
+
 def test_without_scripts_still_pictures_stand_for_plots(opened, fitted):
     opened.open(fitted / "huign.html", scripts=False)
     hidden = "[...document.querySelectorAll('.plot')].map(plot => plot.offsetHeight)"

@@ -162,3 +162,27 @@ def test_a_title_in_a_script_without_glyphs_warns_nobody_and_files_stay_equal(fo
         return image(curves({"ふるさと $": {"l": Series([1, 2], [1, 2])}}), form)
 
     assert draw() == draw()
+
+
+def test_names_of_branches_with_one_child_each_keep_clear_of_each_other():
+    parents = np.eye(4) * 0.7 + 0.1
+    levels = [level(1, [0.4, 0.3, 0.2, 0.1], parents), level(2, [0.4, 0.3, 0.2, 0.1])]
+    figure = tree({"visual": intent_tree(levels)})
+    figure.canvas.draw()
+    (axis,) = figure.axes
+    boxes = [text.get_window_extent() for text in axis.texts]
+    dots = axis.transData.transform([dots.get_offsets()[0] for dots in axis.collections])
+    assert len(boxes) == 8
+    for one, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[one + 1 :])
+        assert not any(box.contains(*dot) for dot in dots)
+
+
+def test_a_heat_map_of_many_columns_is_wide_enough_for_their_names():
+    many = Heat("items to level 1", np.eye(60), (), [f"intent {k}" for k in range(60)])
+    few = Heat("level 1 to level 2", np.eye(3), (), list("abc"))
+    figure = heatmap({"visual": [many, few]})
+    figure.canvas.draw()
+    wide, narrow = (axis.get_window_extent().width for axis in figure.axes[:2])
+    points = wide / figure.dpi * 72
+    assert points / 60 > 5 and narrow < wide / 2

@@ -116,10 +116,10 @@ def _intent_table(
 
 
 def _labels(intent: Intent) -> str:
-    several = len({lift.column for lift in intent.lifts}) > 1
-    return "; ".join(
-        f"{f'{lift.column}: ' * several}{lift.label} ×{lift.lift:.1f}" for lift in intent.lifts[:3]
-    )
+    columns: dict[str, list[str]] = {}
+    for lift in intent.lifts[:3]:
+        columns.setdefault(lift.column, []).append(f"{lift.label} ×{lift.lift:.1f}")
+    return "; ".join(f"{column}: {', '.join(labels)}" for column, labels in columns.items())
 
 
 def _nodes(

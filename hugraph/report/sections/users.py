@@ -44,6 +44,7 @@ def users(
         owned = explainer.history.items[explainer.history.users == user].tolist()
         more = f", and {len(owned) - _HISTORY:,} more" if len(owned) > _HISTORY else ""
         rows: list[list[Cell]] = []
+        reasons: list[Block] = []
         for item in explainer.top(user, k):
             found = explainer.explain(user, item)
             why = sentence(found, label, names) if explainer.vectors is not None else ""
@@ -56,16 +57,16 @@ def users(
                     "yes" if item in tested.get(user, ()) else "",
                     four(found.score),
                     _strongest(found, names),
-                    why,
                 ]
             )
-        header = ["rank", "item", "in the test", "score", "what adds most", "in words"]
+            reasons += [Prose(why)] * bool(why)
+        header = ["rank", "item", "in the test", "score", "what adds most"]
         history = ", ".join(map(label, owned[:_HISTORY]))
         table = table_of(f"The first {len(rows)} for {dataset.user_ids[user]}", header, rows)
         blocks.append(
             Details(
                 f"User {dataset.user_ids[user]}, with {counted(len(owned), 'training item')}",
-                [Prose(f"Has {history}{more}."), table],
+                [Prose(f"Has {history}{more}."), table, *reasons],
                 open=place == 0,
             )
         )

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from hugraph.data.synthetic import planted
+from hugraph.report.intents import Lift
 from hugraph.report.page import Details, Prose, Table
 from hugraph.report.sections.intents import intents
 from tests.report.test_tree import level
@@ -39,3 +40,16 @@ def test_a_level_that_says_nothing_is_named_once_and_is_nobodys_parent(dataset):
     assert [row[-1] for row in levels.rows] == ["", DULL.remark]
     assert "parent" not in fine_table(section).header
     assert [node["name"] for node in drawn["visual"]] == ["visual", "1.0", "1.1"]
+
+
+def test_labels_stand_together_under_the_column_that_they_are_of(dataset):
+    lifts = [
+        Lift("genre", "rock", 2.0, 5),
+        Lift("tag", "loud", 1.5, 4),
+        Lift("genre", "pop", 1.2, 3),
+    ]
+    intents_of = [dataclasses.replace(FINE.intents[0], lifts=tuple(lifts)), FINE.intents[1]]
+    section, _ = intents([dataclasses.replace(FINE, intents=tuple(intents_of))], dataset)
+    table = fine_table(section)
+    said = [row[table.header.index("labels")] for row in table.rows]
+    assert said == ["genre: rock ×2.0, pop ×1.2; tag: loud ×1.5", ""]
