@@ -96,7 +96,7 @@ def by_threshold(
         last.bar([str(one) for one in thresholds], edges, color=_GREY, width=0.7)
         last.set_ylabel("edges")
         last.grid(axis="x", visible=False)
-        last.yaxis.set_major_formatter(FuncFormatter(_in_thousands))
+        last.yaxis.set_major_formatter(FuncFormatter(lambda n, _: _rounded(n)))
         figure.supxlabel("least number of common users", fontsize="medium")
         handles, names = axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 4))
@@ -197,12 +197,12 @@ def histogram(edges: Mapping[int, int], chosen: int | None = None) -> Figure:
         axis = figure.subplots()
         colors = [COLORS[0] if threshold == chosen else _GREY for threshold in edges]
         bars = axis.bar([str(one) for one in edges], list(edges.values()), color=colors, width=0.7)
-        counts = [f"{n / 1000:.3g}k" if n >= 1000 else str(n) for n in edges.values()]
+        counts = [_rounded(n) for n in edges.values()]
         axis.bar_label(bars, counts, fontsize=7)
         axis.set_xlabel("least number of common users")
         axis.set_ylabel("edges between items")
         axis.grid(axis="x", visible=False)
-        axis.yaxis.set_major_formatter(FuncFormatter(_in_thousands))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda n, _: _rounded(n)))
     return figure
 
 
@@ -438,8 +438,11 @@ def _shown(text: str, at_most: int = _LONGEST) -> str:
     return f" {line}" if line.startswith("_") else line
 
 
-def _in_thousands(number: float, _: int) -> str:
-    return f"{number / 1000:g}k" if number >= 1000 else f"{number:g}"
+def _rounded(number: float) -> str:
+    """Three digits, with k for thousands and M for millions."""
+    if abs(number) >= 999_500:
+        return f"{number / 1e6:.3g}M"
+    return f"{number / 1000:.3g}k" if abs(number) >= 999.5 else f"{number:.3g}"
 
 
 @contextmanager

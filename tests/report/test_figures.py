@@ -186,3 +186,10 @@ def test_a_heat_map_of_many_columns_is_wide_enough_for_their_names():
     wide, narrow = (axis.get_window_extent().width for axis in figure.axes[:2])
     points = wide / figure.dpi * 72
     assert points / 60 > 5 and narrow < wide / 2
+
+
+def test_bars_are_counted_in_thousands_and_millions():
+    edges = {1: 3_950_000, 2: 999_600, 3: 934_000, 4: 1000, 5: 999, 6: 0}
+    (axis,) = histogram(edges).axes
+    assert [text.get_text() for text in axis.texts] == ["3.95M", "1M", "934k", "1k", "999", "0"]
+    assert axis.yaxis.get_major_formatter()(4_000_000, None) == "4M"

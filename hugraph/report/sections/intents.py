@@ -96,7 +96,7 @@ def _intent_table(
             [
                 intent.name,
                 Number(intent.soft_size, f"{intent.soft_size:.1%}"),
-                intent.hard_size,
+                Number(intent.hard_size, f"{intent.hard_size:,}"),
                 "" if intent.taste is None else Number(intent.taste, f"{intent.taste:.1%}"),
                 ", ".join(f"{term} {weight:.2f}" for term, weight in intent.keywords[:_FEW]),
                 "; ".join(label(item) for item, _ in intent.typical[:_FEW]),
