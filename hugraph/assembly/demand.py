@@ -39,7 +39,7 @@ class Demand(NamedTuple):
         weights: The weights, and the copy of the best.
         optimizer: Adam's two moments of every parameter.
         checkpoint: Weights and moments again, copied and as the bytes of a file.
-        features: Features of the items, scaled.
+        features: Features of the items, scaled and projected, but for those that stay on disk.
     """
 
     weights: int
@@ -75,15 +75,12 @@ def least_demand(experiment: Experiment) -> Demand | None:
         log.debug("the least memory of %s is unknown: %s", spec.model.name, error)
         return None
     moments = 2 * max(trained, default=0)
-    on_gpu = experiment.device.type == "cuda"
-    copied = on_gpu or spec.data.scaling != "raw"
-    features = [f.nbytes for f in dataset.features.values() if isinstance(f, np.ndarray)]
-    takes_features = copied and "modality_features" in runtime(spec.model.constructor)
+    takes_features = "modality_features" in runtime(spec.model.constructor)
     return Demand(
         weights=2 * weights,
         optimizer=moments,
         checkpoint=2 * (weights + moments),
-        features=sum(features) if takes_features else 0,
+        features=_copied_features(experiment) if takes_features else 0,
     )
 
 
@@ -163,6 +160,24 @@ def _smaller(experiment: Experiment) -> Iterator[tuple[str, Experiment]]:
             yield f"data.modalities=[{','.join(kept)}]", Experiment(spec, fewer, split)
 
 
+def _copied_features(experiment: Experiment) -> int:
+    """Bytes of the features that are not those of the dataset itself."""
+    always = experiment.device.type == "cuda" or experiment.spec.data.scaling != "raw"
+    copied = 0
+    for features in experiment.dataset.features.values():
+        if isinstance(features, np.ndarray) and not isinstance(features, np.memmap):
+            columns = _columns(experiment, features)
+            if always or columns < features.shape[1]:
+                copied += len(features) * columns * features.itemsize
+    return copied
+
+
+def _columns(experiment: Experiment, features: np.ndarray) -> int:
+    """How many columns a model sees of these features."""
+    most = experiment.spec.data.project
+    return features.shape[1] if most is None else min(features.shape[1], most)
+
+
 def _bytes(features: np.ndarray | TokenBag) -> int:
     return features.tokens.nbytes if isinstance(features, TokenBag) else features.nbytes
 
@@ -192,14 +207,14 @@ def _tables(experiment: Experiment, sizes: Sizes) -> NDArray[np.int64]:
         train=replace(experiment.spec.train, device="cpu"),
     )
     with torch.random.fork_rng(devices=()):
-        model = Experiment(spec, *_data(experiment.dataset, sizes)).build_model()
+        model = Experiment(spec, *_data(experiment, sizes)).build_model()
     state = cast(nn.Module, model).state_dict().values()
     trained = [sum(p.nbytes for p in stage.parameters) for stage in model.stages()]
     return np.array([sum(t.nbytes for t in state), *trained])
 
 
-def _data(like: Dataset, sizes: Sizes) -> tuple[Dataset, Split]:
-    """Data of a few users and items, with features as wide as those of `like`."""
+def _data(like: Experiment, sizes: Sizes) -> tuple[Dataset, Split]:
+    """Data of a few users and items, with features as wide as the models of `like` see them."""
     num_users, num_items = sizes[_USERS], sizes[_ITEMS]
     turns = np.arange(max(num_users, num_items))
     users, items = np.tile(turns % num_users, 2), np.append(turns, turns + 1) % num_items
@@ -210,11 +225,11 @@ def _data(like: Dataset, sizes: Sizes) -> tuple[Dataset, Split]:
             torch.arange(num_items) % sizes[name], torch.arange(num_items + 1), sizes[name]
         )
         if isinstance(part, TokenBag)
-        else rng.random((num_items, part.shape[1]), dtype=np.float32)
-        for name, part in like.features.items()
+        else rng.random((num_items, _columns(like, part)), dtype=np.float32)
+        for name, part in like.dataset.features.items()
     }
     dataset = Dataset(
-        name=like.name,
+        name=like.dataset.name,
         user_ids=turns[:num_users].astype(str).astype(object),
         item_ids=turns[:num_items].astype(str).astype(object),
         users=users,

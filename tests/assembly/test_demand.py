@@ -49,9 +49,6 @@ def test_the_tables_of_every_model_are_known_to_the_byte_before_it_is_made(prepa
 
 
 def test_tokens_and_many_intents_are_counted_too(prepared):
-
-    import torch
-
     experiment = prepared(*LARGER, "model.levels=[128,4]", "model.token_dim=16")
     bag = TokenBag(torch.arange(300), torch.arange(301), 300)
     dataset = replace(experiment.dataset, features={"textual": bag})
@@ -74,6 +71,32 @@ def test_features_count_where_they_are_copied(prepared, scaling):
     assert (len(copies), shared) == (3, 3 if scaling == "raw" else 0)
     expected = 0 if shared else sum(features.nbytes for features in raw.values())
     assert least_demand(experiment).features == expected
+
+
+@pytest.mark.parametrize("scaling", ["raw", "standardize"])
+def test_features_count_as_wide_as_they_are_projected(prepared, scaling):
+    experiment = prepared(f"data.scaling={scaling}", "data.project=3")
+    made = experiment.modality_features.values()
+    assert least_demand(experiment).features == sum(features.nbytes for features in made)
+
+
+def test_features_on_disk_take_no_memory(prepared, tmp_path):
+    experiment = prepared()
+    stored = {}
+    for name, features in experiment.dataset.features.items():
+        np.save(tmp_path / f"{name}.npy", features)
+        stored[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
+    dataset = replace(experiment.dataset, features=stored)
+    on_disk = Experiment(experiment.spec, dataset, experiment.split)
+    assert least_demand(on_disk) == least_demand(experiment)._replace(features=0)
+
+
+def test_wide_features_are_not_projected_to_find_out_what_they_take(prepared, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("the directions of wide features take long to find")
+
+    monkeypatch.setattr("hugraph.data.projection._leading_directions", refuse)
+    assert least_demand(prepared("data.project=3")) is not None
 
 
 def test_what_is_there_is_not_refused_and_a_byte_less_is(prepared, monkeypatch):
