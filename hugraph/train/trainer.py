@@ -390,8 +390,16 @@ class _Fitting:
     def _validated(self, make_scorer: Callable[[], Scorer]) -> dict[str, float]:
         if self._processes is None:
             return self._measured(make_scorer)
-        mine = self._measured(make_scorer) if self._processes.rank == 0 else None
-        return dict(self._processes.from_first(mine))
+        signum, metrics = 0, {}
+        if self._processes.rank == 0:
+            try:
+                metrics = self._measured(make_scorer)
+            except Stopped as stopped:
+                signum = stopped.signum
+        signum, metrics = self._processes.from_first((signum, metrics))
+        if signum:
+            raise Stopped(signum)
+        return dict(metrics)
 
     def _measured(self, make_scorer: Callable[[], Scorer]) -> dict[str, float]:
         self._module.eval()

@@ -127,6 +127,10 @@ def test_a_model_with_sharded_tables_is_not_fitted(together):
     assert said(together, 0)["sharded_fit"].startswith("fit writes and ranks with whole tables")
 
 
+def test_a_signal_while_the_first_one_validates_stops_all(together):
+    assert [said(together, rank)["stopped"] for rank in range(2)] == [15, 15]
+
+
 def test_one_process_speaks_first(together):
     assert sorted(said(together, rank)["speaks"] for rank in range(2)) == [False, True]
 

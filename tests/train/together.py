@@ -19,6 +19,7 @@ from hugraph.models.row_sharding import shard_rows
 from hugraph.nn import BPRLoss, IntraLevelConv, LightPropagation, SampledSoftmaxLoss
 from hugraph.train import EarlyStopping, Objective, RunDir, TrainConfig, evaluate, fit
 from hugraph.train.processes import joined
+from hugraph.train.signals import Stopped
 from tests.contracts.recommender import NUM_ITEMS, NUM_USERS, World
 
 WORLD = World()
@@ -69,6 +70,11 @@ def validate(scorer):
     degrees = torch.bincount(WORLD.train_interactions.items, minlength=NUM_ITEMS)
     known = WORLD.train_interactions
     return evaluate(scorer, held_out, known, degrees, metrics=["recall", "ndcg"], k=[1, 5]).metrics
+
+
+def stopped(scorer):
+    """A validation that a signal ends."""
+    raise Stopped(15)
 
 
 def train(name, processes=None, *, run=None, epochs=5, patience=2, seed=7):
@@ -170,6 +176,10 @@ def main(directory):
             fit(sharded, WORLD.train_interactions, validate, seed=0)
         except ValueError as error:
             said["sharded_fit"] = str(error)
+        try:
+            fit(BPRMF(*SIZES), WORLD.train_interactions, stopped, seed=0, processes=processes)
+        except Stopped as stop:
+            said["stopped"] = stop.signum
         said["speaks"] = processes.speaks_first()
         try:
             train("bpr_mf", processes, seed=processes.rank)
