@@ -6,7 +6,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 import torch
@@ -74,6 +74,13 @@ class FileMatrix:
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FileMatrix:
+        """A copy of a model reads the same file, of which nothing ever changes."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a matrix in a file is open in this process and cannot be sent to another")
 
     def rows(self, index: Tensor) -> Tensor:
         """Reads the rows of `index` `(n,)` int64: `(n, dim)`, on the device of `index`.

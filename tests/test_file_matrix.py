@@ -1,4 +1,6 @@
+import copy
 import os
+import pickle
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -83,6 +85,18 @@ def test_a_full_disk_names_the_directory_and_a_remedy(monkeypatch):
     with pytest.raises(ResourceError, match="No space left") as caught:
         FileMatrix.from_rows([NUMBERS])
     assert "TMPDIR" in caught.value.fix
+
+
+def test_a_copy_reads_the_file_when_the_original_is_gone():
+    matrix = FileMatrix.from_rows([NUMBERS])
+    copied = copy.deepcopy(matrix)
+    del matrix
+    assert_close(copied.read(), NUMBERS)
+
+
+def test_a_matrix_is_not_pickled():
+    with pytest.raises(TypeError, match="cannot be sent to another"):
+        pickle.dumps(FileMatrix.from_rows([NUMBERS]))
 
 
 def test_a_matrix_that_nobody_holds_closes_its_file():
