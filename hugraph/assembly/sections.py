@@ -11,7 +11,7 @@ from annotated_types import Ge, Interval, Predicate
 from hugraph.assembly.annotation import Options
 from hugraph.assembly.catalog import GRAPHS, REGISTRIES, SPLITS
 from hugraph.assembly.faults import Fault
-from hugraph.assembly.options import call
+from hugraph.assembly.options import call, options
 from hugraph.assembly.registry import Bound
 from hugraph.assembly.schema import Schema
 from hugraph.checks import distinct
@@ -19,6 +19,7 @@ from hugraph.data.split import PARTS
 from hugraph.errors import hint
 from hugraph.interfaces import Component
 from hugraph.metrics import METRICS
+from hugraph.models.huign import HUIGN
 from hugraph.models.pairwise import PairwiseModel
 from hugraph.nn import BPRLoss
 from hugraph.train import evaluator
@@ -178,6 +179,26 @@ def a_final_rate_has_a_schedule(spec: Spec) -> Iterator[Fault]:
         )
 
 
+def options_of_huign_go_together(spec: Spec) -> Iterator[Fault]:
+    """Each option of HUIGN has an effect beside the others."""
+    constructor, _ = call(spec.model.constructor)
+    if constructor is not HUIGN:
+        return
+    chosen, default = spec.model.options, options(HUIGN)["sampled_edges"].default
+    if chosen["hierarchy"] == "exact" and chosen["sampled_edges"] != default:
+        yield Fault(
+            [("model", "sampled_edges"), ("model", "hierarchy")],
+            "model.sampled_edges has no effect while model.hierarchy is exact",
+            "write hierarchy: sampled, or remove sampled_edges",
+        )
+    if chosen["sparse_gradients"] and chosen["propagation"] is not None:
+        yield Fault(
+            [("model", "sparse_gradients"), ("model", "propagation")],
+            "model.propagation takes every row, so gradients cannot be sparse",
+            "remove one of the two",
+        )
+
+
 SCHEMA = Schema(
     Spec,
     REGISTRIES,
@@ -187,6 +208,7 @@ SCHEMA = Schema(
         nothing_is_evaluated_twice,
         the_objective_names_terms_of_the_model,
         a_final_rate_has_a_schedule,
+        options_of_huign_go_together,
     ],
     belongings={"model": ("objective", "penalties")},
 )

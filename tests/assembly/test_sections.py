@@ -133,6 +133,18 @@ def test_every_option_of_the_catalogue_is_documented(kind, name):
             "g.yaml:13:50 and g.yaml:13:8",
             "train.final_lr has no effect while train.lr_schedule is constant",
         ),
+        (
+            "  component: huign\n",
+            "  component: huign\n  sampled_edges: 50\n",
+            "g.yaml:7:18 and g.yaml:6:3",
+            "model.sampled_edges has no effect while model.hierarchy is exact",
+        ),
+        (
+            "  component: huign\n",
+            "  component: huign\n  sparse_gradients: true\n  propagation: light\n",
+            "g.yaml:7:21 and g.yaml:8:16",
+            "model.propagation takes every row, so gradients cannot be sparse",
+        ),
     ],
 )
 def test_keys_that_do_not_go_together_are_told_with_their_places(old, new, at, what):
