@@ -229,7 +229,7 @@ def co_interaction_histogram(
 def _strongest(adjacency: sparse.csr_array, limit: int) -> sparse.csr_array:
     from hugraph.graph.strongest import strongest
 
-    starts, columns = adjacency.indptr, adjacency.indices
+    starts, columns = adjacency.indptr, adjacency.indices.astype(np.int32, copy=False)
     kept = strongest(starts.astype(np.int64), columns.view(np.uint32), adjacency.data, limit)
     entries = (adjacency.data[kept], columns[kept], starts_of(kept, starts))
     return sparse.csr_array(entries, shape=adjacency.shape)

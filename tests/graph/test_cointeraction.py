@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from hugraph.errors import DataError, ResourceError
-from hugraph.graph import CoInteractionGraphBuilder, co_interaction_histogram, pairs
+from hugraph.graph import CoInteractionGraphBuilder, co_interaction_histogram, cointeraction, pairs
 from hugraph.graph.cointeraction import EdgeWeight, SelfLoops
 
 # Users 0, 1, 2 have items 0 and 1; users 1, 2 have item 2 as well; user 3 has item 3 alone.
@@ -167,6 +167,19 @@ def test_the_graph_does_not_depend_on_the_number_of_threads(num_threads, monkeyp
     graph = builder.build(users, items, 60)
     histories = [items[users == user].tolist() for user in range(200)]
     assert edges_of(graph) == naive_edges(histories, 60, builder)
+
+
+def test_of_more_edges_than_int32_can_number_the_strongest_are_kept_too():
+    weights = np.array([[0, 3, 1, 2], [3, 0, 0, 5], [1, 0, 0, 4], [2, 5, 4, 0]], np.float32)
+    adjacency = sparse.csr_array(weights)
+    expected = cointeraction._strongest(adjacency, 1).toarray()
+    # What scipy turns both arrays of indices into where one needs it.
+    adjacency.indices, adjacency.indptr = (
+        part.astype(np.int64) for part in (adjacency.indices, adjacency.indptr)
+    )
+    found = cointeraction._strongest(adjacency, 1).toarray()
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(found, [[0, 3, 0, 0], [3, 0, 0, 5], [0, 0, 0, 4], [0, 5, 4, 0]])
 
 
 def test_popular_items_and_heavy_users_are_counted_as_scipy_counts_them():
