@@ -73,8 +73,8 @@ class HUIGN(PairwiseModel):
             square of each kind of rows.
         hierarchy: What a step of training builds the levels above the first from. `exact`: all
             items and edges. `sampled`: an unbiased estimate of $A^{(2)}$ (Eq. 8) from a few edges,
-            and of the entropy (Eq. 9) from a few items, so that a step costs the same however many
-            items there are, but for `propagation`, tokens and a conv that only runs whole.
+            and of the entropy (Eq. 9) from a few items, so that a step computes as much however
+            many items there are, but for `propagation`, tokens and a conv that only runs whole.
             Evaluation is exact.
         sampled_edges: How many edges, and items for the entropy, a step draws with `sampled`.
         sparse_gradients: Updates only the rows of a batch, by a lazy Adam: for tables so long that
