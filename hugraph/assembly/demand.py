@@ -17,6 +17,7 @@ from hugraph.assembly.experiment import Experiment
 from hugraph.assembly.memory import Room, room
 from hugraph.assembly.options import runtime
 from hugraph.data.dataset import Dataset
+from hugraph.data.features import stays_on_disk
 from hugraph.data.split import Pairs, Split
 from hugraph.errors import ResourceError, SpecError
 from hugraph.interfaces import TokenBag
@@ -165,7 +166,7 @@ def _copied_features(experiment: Experiment) -> int:
     always = experiment.device.type == "cuda" or experiment.spec.data.scaling != "raw"
     copied = 0
     for features in experiment.dataset.features.values():
-        if isinstance(features, np.ndarray) and not isinstance(features, np.memmap):
+        if isinstance(features, np.ndarray) and not stays_on_disk(features):
             columns = _columns(experiment, features)
             if always or columns < features.shape[1]:
                 copied += len(features) * columns * features.itemsize

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from hugraph.assembly.options import options, runtime
 from hugraph.assembly.sections import Spec
 from hugraph.data.dataset import Dataset
-from hugraph.data.features import scale_features, scaled_on_disk
+from hugraph.data.features import scale_features, scaled_on_disk, stays_on_disk
 from hugraph.data.filter import filter_interactions
 from hugraph.data.projection import project_features, project_on_disk
 from hugraph.data.split import Pairs, Split, make_split
@@ -191,7 +190,7 @@ class Experiment:
             tokens, offsets = given.tokens.to(self.device), given.offsets.to(self.device)
             return TokenBag(tokens, offsets, given.num_tokens)
         data = self.spec.data
-        if isinstance(given, np.memmap):
+        if stays_on_disk(given):
             stored = scaled_on_disk(given, data.scaling)
             return stored if data.project is None else project_on_disk(stored, data.project)
         features = scale_features(given, data.scaling)

@@ -36,8 +36,8 @@ class Dataset:
             `(num_interactions,)`, int8: `TRAIN`, `VALIDATION` or `TEST` of `hugraph.data.split`.
         item_table: What is known of the items, one row each, all columns text; `title` is shown.
         features: By modality, a float32 matrix `(num_items, dim)`, in which a row of zeros means
-            that the item lacks the modality, or a bag of tokens per item. A `np.memmap` stays on
-            disk.
+            that the item lacks the modality, or a bag of tokens per item. A `np.memmap` of float32
+            stays on disk.
         truth: Planted intent of each item, `(num_items,)`, int64, by level: `level_1` holds the
             finest. Empty for real data.
         fingerprint: SHA-256 over the files, or over the arrays of a planted dataset.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from mmap import mmap
+from typing import Literal, TypeGuard
 
 import numpy as np
 import torch
@@ -14,12 +15,23 @@ from hugraph.file_matrix import FileMatrix
 _LARGEST = 1e30  # squares beyond it are no longer finite in float32
 
 
+def stays_on_disk(features: object) -> TypeGuard[np.memmap]:
+    """Whether these are a whole map of float32, row by row, that shows what its file holds."""
+    return (
+        isinstance(features, np.memmap)
+        and isinstance(features.base, mmap)  # that of a part is the whole
+        and features.mode != "c"  # whose changes are in memory alone
+        and features.dtype == np.float32
+        and features.flags.c_contiguous
+    )
+
+
 def row_blocks(features: np.ndarray) -> Iterator[np.ndarray]:
     """The rows of `features` `(num_items, dim)` in order: all at once, or those on disk by blocks.
 
-    A `np.memmap` is read from its file, so that its pages do not stay in this process.
+    What stays on disk is read from its file, so that no pages of a map stay in this process.
     """
-    if isinstance(features, np.memmap):
+    if stays_on_disk(features):
         stored = on_disk(features)
         yield from (stored.read(rows).numpy() for rows in stored.blocks())
     else:
@@ -27,7 +39,7 @@ def row_blocks(features: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def on_disk(features: np.memmap) -> FileMatrix:
-    """What a map of float32 shows, to be read from its file."""
+    """The matrix in the file of which this is a map."""
     num_rows, dim = features.shape
     with open(str(features.filename), "rb") as file:
         return FileMatrix(file, (num_rows, dim), features.offset)
@@ -37,7 +49,7 @@ def checked_float32(matrix: np.ndarray, item_ids: np.ndarray, *, at: str) -> np.
     """A float32 copy of a feature matrix, if every value is usable.
 
     Args:
-        matrix: Features as read, `(num_items, dim)`; a `np.memmap` of float32 is not copied.
+        matrix: Features as read, `(num_items, dim)`; those that stay on disk are not copied.
         item_ids: Raw id of each row, `(num_items,)`.
         at: The file, for messages.
 
@@ -51,7 +63,7 @@ def checked_float32(matrix: np.ndarray, item_ids: np.ndarray, *, at: str) -> np.
             raise _unusable(block, start, item_ids, at)
         anything |= bool(block.any())
         start += len(block)
-    if isinstance(matrix, np.memmap):
+    if stays_on_disk(matrix):
         features: np.ndarray = matrix
     else:
         features = matrix.astype(np.float32, order="C")

@@ -10,8 +10,10 @@ from hugraph.data.features import (
     constant_columns,
     present_rows,
     repeated_columns,
+    row_blocks,
     scale_features,
     scaled_on_disk,
+    stays_on_disk,
 )
 from hugraph.data.npy import map_npy
 from hugraph.errors import DataError
@@ -106,6 +108,26 @@ def test_features_on_disk_are_scaled_like_those_in_memory(tmp_path, monkeypatch,
     assert constant_columns(mapped).tolist() == constant_columns(features).tolist()
     mapped = map_npy(path)
     assert checked_float32(mapped, np.arange(10), at="x") is mapped
+
+
+@pytest.mark.parametrize(
+    ("dtype", "mode", "view"),
+    [
+        (np.float32, "r", lambda mapped: mapped[1:]),
+        (np.float32, "r", lambda mapped: mapped[:, ::2]),
+        (np.float32, "r", lambda mapped: mapped.T),
+        (np.float64, "r", lambda mapped: mapped),
+        (">f4", "r", lambda mapped: mapped),
+        (np.float32, "c", lambda mapped: np.add(mapped, 1, out=mapped)),
+    ],
+)
+def test_a_map_that_is_not_its_file_is_read_as_it_is(tmp_path, dtype, mode, view):
+    np.save(tmp_path / "visual.npy", FEATURES.astype(dtype))
+    mapped = np.load(tmp_path / "visual.npy", mmap_mode="r")
+    assert stays_on_disk(mapped) == (dtype == np.float32)
+    shown = view(np.load(tmp_path / "visual.npy", mmap_mode=mode))
+    assert not stays_on_disk(shown)
+    assert_allclose(np.concatenate(list(row_blocks(shown))), np.array(shown))
 
 
 def test_an_unusable_value_on_disk_is_named_by_its_row(tmp_path, monkeypatch):
