@@ -1,7 +1,6 @@
 """Each user's best items: blocks of users, tiles of items, and scores that stay in the cache."""
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -28,6 +27,13 @@ class TopK(NamedTuple):
 class _Tile(NamedTuple):
     first: int  # item
     scores: Tensor  # (users, items from `first` on), in a buffer that is used again
+
+
+class _Seen(NamedTuple):
+    items: Tensor  # those of one user after those of another, ascending
+    starts: Tensor  # (users,), where those of each user of a block begin
+    stops: Tensor  # (users,), and end
+    score: float  # what they are given
 
 
 @torch.no_grad()
@@ -68,28 +74,24 @@ def top_k(
     if not len(users):
         return TopK(users.new_empty((0, k)), torch.empty((0, k), device=users.device))
     users = users.long()
-    owners, order = seen.users.to(users).sort(stable=True)
-    owned = seen.items.to(users).index_select(0, order)
+    keys = (seen.users.to(users) * num_items + seen.items.to(users)).sort(stable=True).values
+    known = keys % num_items
     fill = float("-inf") if seen_score is None else seen_score
     scoring: _Products | _WholeRows
     if isinstance(scorer, DotProduct) and len(scorer.items) == num_items:
         scoring = _Products(scorer)
     else:
         scoring = _WholeRows(scorer, num_items)
-    firsts = torch.arange(0, num_items, scoring.num_columns, device=users.device)
     blocks = []
     for block in users.split(scoring.num_rows):
         check_stop()
-        rows, positions = _ranges(owners, block)
-        known, order = owned[positions].sort()
-        rows = rows[order]
-        cuts = [*torch.searchsorted(known, firsts).tolist(), len(known)]
+        starts, stops = (torch.searchsorted(keys, (block + n) * num_items) for n in (0, 1))
         best: TopK | None = None
-        for tile, (start, stop) in zip(scoring.tiles(block), pairwise(cuts), strict=True):
+        for tile in scoring.tiles(block):
             if best is None:
                 empty = tile.scores.new_full((len(block), k), float("-inf"))
                 best = TopK(torch.full_like(empty, -1, dtype=torch.int64), empty)
-            best = _taken_in(best, tile, rows[start:stop], known[start:stop], fill)
+            best = _taken_in(best, tile, _Seen(known, starts, stops, fill))
         assert best is not None
         blocks.append(best)
     return TopK(torch.cat([b.items for b in blocks]), torch.cat([b.scores for b in blocks]))
@@ -103,10 +105,10 @@ class _Products:
         scale = 1 if items.device.type == "cpu" else _ELSEWHERE
         scores = scale * TILE_BYTES // items.element_size()
         self.num_rows = max(_TILE_ROWS, scores // len(items))
-        self.num_columns = min(len(items), max(1, scores // self.num_rows))
+        num_columns = min(len(items), max(1, scores // self.num_rows))
         self._users = users
-        self._items = items.split(self.num_columns)
-        self._buffer = items.new_empty(self.num_rows * self.num_columns)
+        self._items = items.split(num_columns)
+        self._buffer = items.new_empty(self.num_rows * num_columns)
         self._longest = items.norm(dim=1).max()
 
     def tiles(self, block: Tensor) -> Iterator[_Tile]:
@@ -129,13 +131,12 @@ class _WholeRows:
 
     def __init__(self, scorer: Scorer, num_items: int) -> None:
         self.num_rows = max(1, BLOCK_BYTES // (4 * num_items))
-        self.num_columns = num_items
-        self._scorer = scorer
+        self._scorer, self._num_items = scorer, num_items
         self._buffer: Tensor | None = None
 
     def tiles(self, block: Tensor) -> Iterator[_Tile]:
         given = self._scorer(block)
-        shape = (len(block), self.num_columns)
+        shape = (len(block), self._num_items)
         if given.shape != shape:
             raise ValueError(f"the scorer must return {shape}, got {tuple(given.shape)}")
         _require_finite(given, block)
@@ -144,37 +145,30 @@ class _WholeRows:
         yield _Tile(0, self._buffer[: len(block)].copy_(given))
 
 
-def _ranges(owners: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the sorted `owners` name a user of `block`: the row in `block`, and the position."""
-    starts = torch.searchsorted(owners, block)
-    counts = torch.searchsorted(owners, block, right=True) - starts
-    rows = torch.repeat_interleave(counts)
-    within = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
-    return rows, starts[rows] + within
-
-
-def _taken_in(best: TopK, tile: _Tile, rows: Tensor, seen: Tensor, fill: float) -> TopK:
-    """The best of `best` and of a tile, whose items all come later.
-
-    Args:
-        best: Lists, which may be overwritten.
-        tile: Scores, which are overwritten where an item was seen.
-        rows: `(n,)`, where an item was seen: the row.
-        seen: `(n,)`, and the item, which is one of the tile.
-        fill: The score of seen items.
-    """
+def _taken_in(best: TopK, tile: _Tile, seen: _Seen) -> TopK:
+    """The best of `best`, which may be overwritten, and of a tile, whose items all come later."""
     k = best.items.shape[1]
     if tile.scores.device.type == "cpu" and tile.scores.dtype == torch.float32 and k <= _LONG:
         from hugraph.train.kernels import take_in
 
-        arrays = [t.numpy() for t in (tile.scores, rows, seen, *best)]
-        take_in(arrays[0], tile.first, *arrays[1:3], fill, *arrays[3:])
+        mine = (t.numpy() for t in (seen.items, seen.starts, seen.stops))
+        take_in(tile.scores.numpy(), tile.first, *mine, seen.score, *(t.numpy() for t in best))
         return best
-    tile.scores[rows, seen - tile.first] = fill
+    tile.scores[_in_tile(tile, seen)] = seen.score
     columns, scores = _first_columns(torch.cat([best.scores, tile.scores], dim=1), k)
     earlier = best.items.gather(1, columns.clamp(max=k - 1))
     items = torch.where(columns < k, earlier, columns - k + tile.first)
     return TopK(items.masked_fill(scores == float("-inf"), -1), scores)
+
+
+def _in_tile(tile: _Tile, seen: _Seen) -> tuple[Tensor, Tensor]:
+    """The rows and columns of a tile whose items were seen."""
+    counts = seen.stops - seen.starts
+    rows = torch.repeat_interleave(counts)
+    within = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
+    columns = seen.items[seen.starts[rows] + within] - tile.first
+    inside = (columns >= 0) & (columns < tile.scores.shape[1])
+    return rows[inside], columns[inside]
 
 
 def _first_columns(scores: Tensor, k: int) -> TopK:
