@@ -1,7 +1,8 @@
 """Paths on the command line."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,14 @@ def write_out(path: Path, content: bytes, *, option: str = "--out") -> None:
     """Writes the file of an option whole, or not at all."""
     from hugraph.train import atomic
 
-    try:
+    with elsewhere(option):
         atomic.write(path, content)
+
+
+@contextmanager
+def elsewhere(option: str = "--out") -> Iterator[None]:
+    """Says how the option may be given if its file cannot be written."""
+    try:
+        yield
     except ResourceError as error:
         raise ResourceError(error.what, at=error.at, fix=_ELSEWHERE.format(option)) from error

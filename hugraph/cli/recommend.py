@@ -1,13 +1,13 @@
 """`hugraph recommend`."""
 
-import io
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hugraph.cli.paths import PathName, require_out, write_out
+from hugraph.cli.paths import PathName, elsewhere, require_out
 from hugraph.cli.terminal import count, say, write_json, write_line, write_table
 from hugraph.errors import DataError
 
@@ -63,7 +63,7 @@ def recommend(
         require_out(out, _SUFFIXES, run)
 
     from hugraph.assembly import runs
-    from hugraph.assembly.recommendation import recommend as rank
+    from hugraph.assembly.recommendation import recommend_in_blocks
     from hugraph.train import RunDir
 
     experiment = runs.reopen(Path(run), data=data)
@@ -71,7 +71,6 @@ def recommend(
     known, unknown = (range(dataset.num_users), []) if everybody else _find(dataset, users)
     if known:
         model = runs.trained_model(experiment, RunDir(Path(run)))
-        lists = rank(experiment, model, known, k)
         if k > dataset.num_items:
             say(f"note: there are {count(dataset.num_items, 'item')}, fewer than --k {k}")
         for user in sorted(set(known) - set(experiment.train.users.tolist())) if users else []:
@@ -79,13 +78,16 @@ def recommend(
                 f"note: user {dataset.user_ids[user]} has no training interaction; nothing is "
                 "known of their taste"
             )
+        blocks = recommend_in_blocks(experiment, model, known, k)
         if out is not None:
-            _write(lists, Path(out))
-        elif as_json:
-            for row in lists.iter_rows(named=True):
-                write_json(row, indent=None)
+            _write((lists for _, lists in blocks), Path(out))
         else:
-            _show(lists, dataset, known)
+            for block, lists in blocks:
+                if as_json:
+                    for row in lists.iter_rows(named=True):
+                        write_json(row, indent=None)
+                else:
+                    _show(lists, dataset, block)
     if unknown:
         raise _not_there(dataset, unknown)
 
@@ -112,7 +114,7 @@ def _not_there(dataset: "Dataset", users: list[str]) -> DataError:
     )
 
 
-def _show(lists: "pl.DataFrame", dataset: "Dataset", users: "list[int] | range") -> None:
+def _show(lists: "pl.DataFrame", dataset: "Dataset", users: Iterable[int]) -> None:
     parts = lists.partition_by("user", maintain_order=True, as_dict=True, include_key=False)
     for user in users:
         name = dataset.user_ids[user]
@@ -125,14 +127,18 @@ def _show(lists: "pl.DataFrame", dataset: "Dataset", users: "list[int] | range")
         write_table(("rank", "item", "title", "score"), table)
 
 
-def _write(lists: "pl.DataFrame", out: Path) -> None:
-    buffer = io.BytesIO()
-    if out.suffix == ".parquet":
-        lists.write_parquet(buffer)
-    elif out.suffix == ".csv":
-        lists.write_csv(buffer)
-    else:
-        lists.write_ndjson(buffer)
-    write_out(out, buffer.getvalue())
-    users = count(lists["user"].n_unique(), "user")
-    say(f"{count(len(lists), 'recommendation')} for {users} in {out}")
+def _write(blocks: "Iterable[pl.DataFrame]", out: Path) -> None:
+    from hugraph.assembly.recommendation import write_lists
+
+    written = {"recommendation": 0, "user": 0}
+
+    def counted() -> "Iterator[pl.DataFrame]":
+        for lists in blocks:
+            written["recommendation"] += len(lists)
+            written["user"] += lists["user"].n_unique()
+            yield lists
+
+    with elsewhere():
+        write_lists(counted(), out)
+    rows, users = (count(number, what) for what, number in written.items())
+    say(f"{rows} for {users} in {out}")

@@ -25,13 +25,40 @@ def write(path: Path, data: bytes) -> None:
     sync_name(path)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Gives the place of a temporary file beside `path`; once written, that replaces `path`.
+
+    For what is too large to be held in memory. The file is not replaced if the block raises.
+
+    Raises:
+        ResourceError: If the system refuses, also within the block; the old file or the new one is
+            then there.
+    """
+    temporary = _beside(path)
+    with _explained(path, 0):
+        try:
+            yield temporary
+            descriptor = os.open(temporary, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+    sync_name(path)
+
+
 def replace(path: Path, data: bytes) -> None:
     """Replaces the file at `path` by `data`; only `sync_name` makes the disk know.
 
     Raises:
         ResourceError: If the system refuses; the old file is then still there.
     """
-    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+    temporary = _beside(path)
     with _explained(path, len(data)):
         try:
             _write_all(temporary, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, data)
@@ -126,6 +153,10 @@ def require_space(directory: Path, size: int) -> None:
             at=str(directory),
             fix="free space, or choose a run directory on another disk",
         )
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
 
 
 def _write_all(path: Path, flags: int, data: bytes) -> None:

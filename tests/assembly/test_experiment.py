@@ -1,10 +1,8 @@
-import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
 from hugraph.assembly.experiment import Experiment
-from hugraph.assembly.recommendation import recommend
 from hugraph.assembly.registry import Bound
 from hugraph.assembly.sections import SCHEMA
 from hugraph.data.features import scale_features
@@ -101,19 +99,3 @@ def test_a_model_that_asks_for_something_unknown_is_refused(prepare):
 def test_what_does_not_fit_the_data_is_said(prepare, override, error, message):
     with pytest.raises(error, match=message):
         prepare(override).build_model()
-
-
-def test_recommendations_are_the_best_unseen_items_by_raw_id(prepare):
-    experiment = prepare(*MODELS["popularity"])
-    model = experiment.build_model()
-    lists = recommend(experiment, model, [5, 2], 4)
-    for user in (5, 2):
-        counts = experiment.item_degrees.numpy().astype(float)
-        known = experiment.known
-        counts[known.items[known.users == user].numpy()] = -np.inf
-        best = np.argsort(-counts, kind="stable")[:4]
-        rows = lists.filter(lists["user"] == experiment.dataset.user_ids[user])
-        assert rows["item"].to_list() == [experiment.dataset.item_ids[i] for i in best]
-        assert rows["title"].to_list() == [experiment.dataset.title(int(i)) for i in best]
-        assert rows["score"].to_list() == [counts[i] for i in best]
-        assert rows["rank"].to_list() == [1, 2, 3, 4]
