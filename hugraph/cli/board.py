@@ -65,7 +65,7 @@ def _named(
             "figure alone"
         )
         return ()
-    return describe_intents(model, experiment.dataset)
+    return describe_intents(model, experiment.dataset, seed=experiment.spec.seed)
 
 
 def _show_items(

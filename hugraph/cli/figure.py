@@ -184,7 +184,7 @@ def _model(experiment: "Experiment", run: str) -> Any:
     model = runs.trained_model(experiment, RunDir(Path(run)))
     if not isinstance(model, IntentModel):
         return model, ()
-    return model, describe_intents(model, experiment.dataset)
+    return model, describe_intents(model, experiment.dataset, seed=experiment.spec.seed)
 
 
 def _intents(

@@ -133,7 +133,7 @@ def _page(
     names: dict[IntentColumn, str] = {}
     if isinstance(model, IntentModel):
         tell("naming the intents")
-        described = describe_intents(model, dataset)
+        described = describe_intents(model, dataset, seed=seed)
         names = column_names(model, dataset, described)
         section, drawn["tree"] = intents(described, dataset)
         shown.append(section)
