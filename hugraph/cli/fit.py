@@ -1,6 +1,7 @@
 """`hugraph fit`."""
 
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,24 +103,34 @@ def fit(
     with _together() as processes:
         if processes is not None and processes.rank:
             _assist(spec, resume, data, overrides, processes)
-            return
-        with stoppable(then):
-            if resume is not None:
-                path = Path(resume)
-                experiment, result = _go_on(
-                    path, data, overrides, figures, quiet, resumable, processes
-                )
-            else:
-                assert spec is not None
-                path = Path(run_path) if run_path else new_directory(Path(spec).stem)
-                changes = (*data_overrides(data), *overrides)
-                experiment, result = _begin(
-                    spec, path, changes, figures, quiet, resumable, processes
-                )
-    if as_json:
+            result = None
+        else:
+            with stoppable(then):
+                if resume is not None:
+                    path = Path(resume)
+                    experiment, result = _go_on(
+                        path, data, overrides, figures, quiet, resumable, processes
+                    )
+                else:
+                    assert spec is not None
+                    path = Path(run_path) if run_path else new_directory(Path(spec).stem)
+                    changes = (*data_overrides(data), *overrides)
+                    experiment, result = _begin(
+                        spec, path, changes, figures, quiet, resumable, processes
+                    )
+    if result is not None and as_json:
         write_json(result)
-    else:
+    elif result is not None:
         _show(result, experiment, path)
+    if processes is not None:
+        _leave()
+
+
+def _leave() -> None:
+    """Ends one of several processes; at the interpreter's own end, threads of torch abort some."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextmanager

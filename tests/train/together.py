@@ -1,6 +1,7 @@
 """Fits models in one process, or in several: `python -m tests.train.together DIRECTORY`."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -191,3 +192,4 @@ def main(directory):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     main(Path(sys.argv[1]))
+    os._exit(0)  # threads of torch abort some processes at the interpreter's own end
