@@ -73,6 +73,12 @@ class SymmetricAdjacency(nn.Module):
         weights = csr.values() * (s.repeat_interleave(starts.diff()) * s.index_select(0, columns))
         return SymmetricAdjacency._trusted(_sparse_tensor(starts, columns, weights))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SymmetricAdjacency":
+        """Shares the matrix, which is constant: torch cannot copy a sparse CSR tensor."""
+        copied = SymmetricAdjacency._trusted(self.matrix)
+        copied.training = self.training
+        return copied
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SymmetricAdjacency":
         super()._apply(fn, recurse)
         if isinstance(self.matrix, Tensor):

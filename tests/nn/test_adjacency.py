@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from hypothesis import given
@@ -247,3 +249,12 @@ def test_the_torch_path_equals_dgl_within_rounding(dtype):
 @given(symmetric_adjacencies())
 def test_edges_are_counted_in_both_directions_in_every_form(dense):
     assert {num_edges(one) for one in forms(dense, weighted=False)} == {int((dense != 0).sum())}
+
+
+@pytest.mark.parametrize("hold", [lambda graph: graph, to_sparse_tensor])
+def test_a_copy_has_the_same_products_and_shares_what_never_changes(hold):
+    adjacency = SymmetricAdjacency(hold(graph_of(STAR))).eval()
+    copied = copy.deepcopy(adjacency)
+    features = torch.arange(6.0).view(3, 2)
+    assert torch.equal(neighbor_sum(copied, features), neighbor_sum(adjacency, features))
+    assert copied is not adjacency and copied.matrix is adjacency.matrix and not copied.training
