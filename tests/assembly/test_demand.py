@@ -150,8 +150,12 @@ def test_a_model_that_cannot_be_made_for_a_few_is_not_refused(prepared, monkeypa
 
 
 def test_a_system_that_does_not_tell_refuses_nothing(prepared, monkeypatch):
+    experiment = prepared()
+    give(monkeypatch, 10)
+    with pytest.raises(ResourceError):
+        require_memory(experiment)
     monkeypatch.setattr(demand, "room", lambda: None)
-    require_memory(prepared())
+    require_memory(experiment)
 
 
 def test_nothing_is_drawn_from_the_callers_random_numbers(prepared):
