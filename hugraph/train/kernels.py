@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from hugraph.compiled import compiled
 
 # Scores that are compared before any is looked at by itself. Unsigned, because numba asks of every
-# signed index whether it is negative, and then compares one score at a time.
+# signed index whether it is negative, and then compares one score at a time. Their count is cut to
+# 32 bits again at every step, because numba adds in 64, of which half as many fit a register.
 _GLANCE = np.uint64(64)
 
 
@@ -50,7 +51,7 @@ def take_in(
             if stop - start == _GLANCE:
                 above = np.uint32(0)
                 for offset in range(_GLANCE):
-                    above += np.uint32(line[start + offset] > cut)
+                    above = np.uint32(above + np.uint32(line[start + offset] > cut))
                 if above == 0:
                     continue
             for column in range(start, stop):
