@@ -13,7 +13,6 @@ by Adam. Writes `benchmarks/results/paper_size.md`.
 
 import argparse
 import json
-import os
 import platform
 import resource
 import subprocess
@@ -21,13 +20,11 @@ import sys
 import time
 from pathlib import Path
 
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command line does, before torch loads
-
 import numpy as np
 import torch
 from graph_building import SIZES, interactions
 
-from hugraph import __version__
+from hugraph import __version__, process
 from hugraph.graph import CoInteractionGraphBuilder
 from hugraph.interfaces import Interactions
 from hugraph.models.huign import HUIGN
@@ -48,6 +45,7 @@ def bound(num_items, columns, num_edges, num_parameters, num_intents=32):
 
 def train(name):
     """One epoch; what it took."""
+    process.prepare()  # as the command line does
     torch.set_num_threads(1)
     num_users, num_items, _ = SIZES[name]
     users, items = interactions(*SIZES[name])

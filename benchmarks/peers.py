@@ -114,9 +114,11 @@ def _read(path: str) -> Data:
 
 
 def _hugraph(data: Data, spec: str, overrides: list[str]) -> Callable:
+    from hugraph import process
     from hugraph.assembly import SCHEMA, Experiment
     from hugraph.train import fit
 
+    process.prepare()  # as the command line does
     resolved = SCHEMA.resolve(HERE.parent / "examples" / f"{spec}.yaml", overrides)
     experiment = Experiment.prepare(resolved)
     model = experiment.build_model()

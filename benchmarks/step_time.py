@@ -15,19 +15,16 @@ training. The figures are medians of CPU seconds. Writes `benchmarks/results/ste
 """
 
 import argparse
-import os
 import platform
 import statistics
 import time
 from functools import partial
 from pathlib import Path
 
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command line does, before torch loads
-
 import torch
 import torch.nn.functional as F
 
-from hugraph import __version__
+from hugraph import __version__, process
 from hugraph.assembly import SCHEMA, Experiment
 from hugraph.interfaces import Triples
 from hugraph.nn import to_sparse_tensor
@@ -148,6 +145,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     arguments = parser.parse_args()
+    process.prepare()  # as the command line does
     torch.set_num_threads(1)
     if arguments.data is None:
         name, cases = "planted data", [[*case, "graph.min_common_users=2"] for case in PLANTED]

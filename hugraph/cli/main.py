@@ -16,7 +16,7 @@ from typing import TextIO
 
 import click
 
-from hugraph import __version__
+from hugraph import __version__, process
 from hugraph.cli.ablate import ablate
 from hugraph.cli.compare import compare
 from hugraph.cli.components import components
@@ -37,12 +37,6 @@ from hugraph.cli.sweep import sweep
 from hugraph.cli.terminal import inert, say, silence
 from hugraph.cli.validate import validate
 from hugraph.errors import HugraphError, ResourceError, SpecError, is_out_of_memory
-
-# Idle threads of a parallel loop sleep instead of spinning, which beside another busy process made
-# training steps many times slower. Large tensors lie in large pages, of which the kernel has fewer
-# to hand out. Torch reads both once, when a verb loads it.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -107,6 +101,7 @@ def main(args: list[str] | None = None) -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as by `>&-`
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    process.prepare()
     sys.exit(run(sys.argv[1:] if args is None else args))
 
 

@@ -1,0 +1,130 @@
+"""What a training step gains by what the command line asks of the system.
+
+    python benchmarks/process_settings.py [--repeats 5]
+
+`hugraph.process.prepare` asks torch for large pages, and glibc to keep what a step frees. Generated
+interactions of the sizes of the paper's Movielens and TikTok, one thread. For each model there are
+three processes, without any of it, with large pages alone, and with all; they take turns, a group
+of steps each, after one that does not count. Writes `benchmarks/results/process_settings.md`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from graph_building import SIZES, interactions
+from paper_size import BATCH, COLUMNS
+
+from hugraph import __version__, process
+from hugraph.graph import CoInteractionGraphBuilder, user_item_graph
+from hugraph.interfaces import Interactions
+from hugraph.models.huign import HUIGN
+from hugraph.models.lightgcn import LightGCN
+from hugraph.train import TrainConfig, fit
+
+SETTINGS = ("neither", "large pages", "large pages, kept memory")
+CASES = (("huign", "movielens"), ("huign", "tiktok"), ("lightgcn", "tiktok"))
+STEPS = 20
+
+
+def build(model, size):
+    num_users, num_items, _ = SIZES[size]
+    users, items = interactions(*SIZES[size])
+    torch.manual_seed(0)
+    if model == "lightgcn":
+        graph = user_item_graph(users, items, num_users, num_items)
+        return LightGCN(num_users, num_items, graph), users, items
+    features = {
+        f"modality_{number}": torch.randn(num_items, dim) / dim**0.5
+        for number, dim in enumerate(COLUMNS[size])
+    }
+    graph = CoInteractionGraphBuilder(min_common_users=5).build(users, items, num_items)
+    return HUIGN(num_users, num_items, features, graph), users, items
+
+
+def work(model, size, setting):
+    """Answers each line of the input with the CPU seconds of a step, and the peak memory in MB."""
+    if setting == SETTINGS[1]:
+        os.environ["THP_MEM_ALLOC_ENABLE"] = "1"
+    elif setting == SETTINGS[2]:
+        process.prepare()
+    torch.set_num_threads(1)
+    built, users, items = build(model, size)
+    some = np.random.default_rng(0).choice(len(users), STEPS * BATCH, replace=False)
+    triples = Interactions(torch.from_numpy(users[some]), torch.from_numpy(items[some]))
+    config = TrainConfig(epochs=1, batch_size=BATCH)
+    for number, _ in enumerate(sys.stdin):
+        began = time.process_time()
+        fit(built, triples, lambda scorer: {"recall@10": 0.0}, seed=number, config=config)
+        seconds = (time.process_time() - began) / STEPS
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps([seconds, peak]), flush=True)
+
+
+def measure(model, size, repeats):
+    """The lines of a table."""
+    workers = [
+        subprocess.Popen(
+            [sys.executable, __file__, "--worker", model, size, setting],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"},
+        )
+        for setting in SETTINGS
+    ]
+    answers = [[] for _ in workers]
+    for _ in range(repeats + 1):
+        for worker, mine in zip(workers, answers, strict=True):
+            worker.stdin.write("\n")
+            worker.stdin.flush()
+            mine.append(json.loads(worker.stdout.readline()))
+    for worker in workers:
+        worker.communicate()
+    steps = [[seconds for seconds, _ in mine[1:]] for mine in answers]
+    base = statistics.median(steps[0])
+    for setting, seconds, mine in zip(SETTINGS, steps, answers, strict=True):
+        low, middle, high = (1000 * f(seconds) for f in (min, statistics.median, max))
+        yield (
+            f"| {model} | {size} | {setting} | {middle:.1f} ({low:.1f}-{high:.1f}) "
+            f"| {middle / 1000 / base:.2f} | {mine[-1][1]:,.0f} |"
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        work(*arguments.worker)
+        return
+    lines = [
+        "| model | size of | asked for | step, CPU ms (range) | against neither | peak RSS, MB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for model, size in CASES:
+        for line in measure(model, size, arguments.repeats):
+            lines.append(line)
+            print(line, flush=True)
+    header = (
+        f"Generated data, batch {BATCH:,}, one thread; medians of {arguments.repeats} groups of "
+        f"{STEPS} steps, in turn. hugraph {__version__}, torch {torch.__version__}, "
+        f"{platform.machine()}.\n\n"
+    )
+    out = Path(__file__).parent / "results" / "process_settings.md"
+    out.write_text(header + "\n".join(lines) + "\n")
+    print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    main()
