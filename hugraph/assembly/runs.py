@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from hugraph import __version__
 from hugraph.assembly.experiment import Experiment, load_data
 from hugraph.assembly.record import (
     RECORD,
@@ -266,6 +267,10 @@ def _fit(
     on_progress: OnProgress | None,
     processes: Processes | None,
 ) -> Fitted:
+    if processes is not None:
+        spec = {k: v for k, v in _flat(SCHEMA.tree(experiment.spec)).items() if k != "data.path"}
+        data = (experiment.dataset.fingerprint, experiment.split.hash)
+        processes.require_same(repr((__version__, data, spec)))
     return fit(
         model,
         experiment.train,

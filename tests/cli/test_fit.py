@@ -474,3 +474,16 @@ def test_processes_that_cannot_train_together_say_so_once(spec):
     assert codes == (3, 3)
     assert sorted(output.count("error[") for output in outputs) == [0, 1]
     assert "error[3]: 2 processes would not train stage 'bm3' as one does" in "".join(outputs)
+
+
+def test_processes_with_different_specs_do_not_train(spec):
+    differing = (
+        "import os; from hugraph.cli.main import main; "
+        f"main(['fit', '--spec', {spec!r}, '-q', "
+        "'model.conv.self_loops=' + ('keep', 'add')[int(os.environ['RANK'])]])"
+    )
+    outputs, codes = zip(*launch(2, "-c", differing), strict=True)
+    assert 5 in codes, outputs
+    assert "process 1 does not train the same model on the same data as process 0" in "".join(
+        outputs
+    )
