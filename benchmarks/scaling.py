@@ -129,17 +129,15 @@ def calculation(latency, bandwidth, adam, flops):
             f"| {name}: seconds of a dense step of Adam | {size / adam:,.0f} "
             f"| {size / PROCESSES / adam:,.2f} |"
         )
-    looked_up = BATCH * (ID_DIM + TASTES + 2 * ID_DIM) * 4
+    dense, rows = (ring * size for size in (huign, BATCH * (ID_DIM + TASTES + 2 * ID_DIM) * 4))
     yield (
         f"| HUIGN: GB that a process sends in a step of {BATCH:,} triples "
-        f"| {ring * huign / gb:,.0f} (gradients) | {ring * looked_up / gb:.2f} (rows) |"
+        f"| {dense / gb:,.0f}; {rows / gb:.2f} with sparse gradients | {rows / gb:.2f} |"
     )
     yield (
-        f"| HUIGN: seconds for it at the measured rate | {huign / bandwidth:,.0f} "
-        f"| {looked_up / bandwidth:.2f} |"
+        f"| HUIGN: seconds for it at the measured rate | {dense / bandwidth:,.0f}; "
+        f"{rows / bandwidth:.2f} with sparse gradients | {rows / bandwidth:.2f} |"
     )
-    sparse = BATCH * (ID_DIM + TASTES + 2 * ID_DIM) * 4
-    yield f"| HUIGN: the same with sparse gradients, seconds | {sparse / bandwidth:.2f} | |"
     gamma = ITEMS * 3 * 32 * 4
     yield f"| HUIGN: one assignment of all items in 3 modalities, GB | {gamma / gb:.1f} | |"
     yield f"| HUIGN: fixed features of {FEATURES} columns, GB | {ITEMS * FEATURES * 4 / gb:.1f} | |"
