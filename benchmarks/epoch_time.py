@@ -315,7 +315,9 @@ class Pair:
             gradients.append(torch.autograd.grad(loss, list(model.parameters())))
         assert abs(losses[0] - losses[1]) < 1e-5 * abs(losses[0]), losses
         pairs = zip(*gradients, strict=True)
-        return max(((a - b).norm() / a.norm().clamp(min=1e-12)).item() for a, b in pairs)
+        worst = max(((a - b).norm() / a.norm().clamp(min=1e-12)).item() for a, b in pairs)
+        assert worst < 1e-4, worst
+        return worst
 
 
 def measure(name, directory, repeats, overrides):

@@ -121,6 +121,7 @@ def measure(mode, overrides, repeats):
         ((a - b).norm() / b.norm().clamp(min=1e-12)).item() for a, b in zip(*gradients, strict=True)
     )
     assert abs(losses[0] - losses[1]) < 1e-5 * abs(losses[0]), losses
+    assert worst < 1e-3, worst  # an entry at the kink of the leaky ReLU falls on either side
 
     groups = {side: max(1, round(0.2 / step(*sides[side][1:], 1))) for side in sides}
     seconds = {side: [] for side in sides}

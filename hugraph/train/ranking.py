@@ -1,6 +1,7 @@
 """Each user's best items: blocks of users, tiles of items, and scores that stay in the cache."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from hugraph.interfaces import DotProduct, Interactions, Scorer
 from hugraph.train.signals import check_stop
 
 BLOCK_BYTES = 2**23  # of a scorer's scores at a time; more falls out of the cache and is slower
-TILE_BYTES = 2**21  # of a product's; few enough to be read again at little cost
+TILE_BYTES = 2**21  # of a product's, for each thread; few enough to be read again at little cost
 _TILE_ROWS = 1024  # at least: with fewer, a matrix product is slower
 _ELSEWHERE = 2**7  # times as much on a device that is no CPU, where starting an operation is dear
 _LONG = 256  # a list into which items are not inserted one by one
@@ -78,22 +79,23 @@ def top_k(
     known = keys % num_items
     fill = float("-inf") if seen_score is None else seen_score
     scoring: _Products | _WholeRows
-    if isinstance(scorer, DotProduct) and len(scorer.items) == num_items:
+    if isinstance(scorer, DotProduct) and len(scorer.items) == num_items and k <= _LONG:
         scoring = _Products(scorer)
     else:
         scoring = _WholeRows(scorer, num_items)
     blocks = []
-    for block in users.split(scoring.num_rows):
-        check_stop()
-        starts, stops = (torch.searchsorted(keys, (block + n) * num_items) for n in (0, 1))
-        best: TopK | None = None
-        for tile in scoring.tiles(block):
-            if best is None:
-                empty = tile.scores.new_full((len(block), k), float("-inf"))
-                best = TopK(torch.full_like(empty, -1, dtype=torch.int64), empty)
-            best = _taken_in(best, tile, _Seen(known, starts, stops, fill))
-        assert best is not None
-        blocks.append(best)
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        for block in users.split(scoring.num_rows):
+            check_stop()
+            starts, stops = (torch.searchsorted(keys, (block + n) * num_items) for n in (0, 1))
+            best: TopK | None = None
+            for tile in scoring.tiles(block):
+                if best is None:
+                    empty = tile.scores.new_full((len(block), k), float("-inf"))
+                    best = TopK(torch.full_like(empty, -1, dtype=torch.int64), empty)
+                best = _taken_in(best, tile, _Seen(known, starts, stops, fill), threads)
+            assert best is not None
+            blocks.append(best)
     return TopK(torch.cat([b.items for b in blocks]), torch.cat([b.scores for b in blocks]))
 
 
@@ -102,9 +104,11 @@ class _Products:
 
     def __init__(self, scorer: DotProduct) -> None:
         users, items = scorer
-        scale = 1 if items.device.type == "cpu" else _ELSEWHERE
-        scores = scale * TILE_BYTES // items.element_size()
-        self.num_rows = max(_TILE_ROWS, scores // len(items))
+        threads, scale = torch.get_num_threads(), 1
+        if items.device.type != "cpu":
+            threads, scale = 1, _ELSEWHERE
+        scores = threads * scale * TILE_BYTES // items.element_size()
+        self.num_rows = max(threads * _TILE_ROWS, scores // len(items))
         num_columns = min(len(items), max(1, scores // self.num_rows))
         self._users = users
         self._items = items.split(num_columns)
@@ -145,20 +149,33 @@ class _WholeRows:
         yield _Tile(0, self._buffer[: len(block)].copy_(given))
 
 
-def _taken_in(best: TopK, tile: _Tile, seen: _Seen) -> TopK:
+def _taken_in(best: TopK, tile: _Tile, seen: _Seen, threads: ThreadPoolExecutor) -> TopK:
     """The best of `best`, which may be overwritten, and of a tile, whose items all come later."""
     k = best.items.shape[1]
     if tile.scores.device.type == "cpu" and tile.scores.dtype == torch.float32 and k <= _LONG:
-        from hugraph.train.kernels import take_in
-
-        mine = (t.numpy() for t in (seen.items, seen.starts, seen.stops))
-        take_in(tile.scores.numpy(), tile.first, *mine, seen.score, *(t.numpy() for t in best))
+        _take_in(best, tile, seen, threads)
         return best
     tile.scores[_in_tile(tile, seen)] = seen.score
     columns, scores = _first_columns(torch.cat([best.scores, tile.scores], dim=1), k)
     earlier = best.items.gather(1, columns.clamp(max=k - 1))
     items = torch.where(columns < k, earlier, columns - k + tile.first)
     return TopK(items.masked_fill(scores == float("-inf"), -1), scores)
+
+
+def _take_in(best: TopK, tile: _Tile, seen: _Seen, threads: ThreadPoolExecutor) -> None:
+    from hugraph.train.kernels import take_in
+
+    items = seen.items.numpy()
+
+    def rows(scores: Tensor, starts: Tensor, stops: Tensor, *lists: Tensor) -> None:
+        where = items, starts.numpy(), stops.numpy(), seen.score
+        take_in(scores.numpy(), tile.first, *where, *(t.numpy() for t in lists))
+
+    parts = [
+        t.chunk(torch.get_num_threads()) for t in (tile.scores, seen.starts, seen.stops, *best)
+    ]
+    over = map if len(parts[0]) == 1 else threads.map  # a thread of its own has its price
+    list(over(rows, *parts))
 
 
 def _in_tile(tile: _Tile, seen: _Seen) -> tuple[Tensor, Tensor]:

@@ -72,6 +72,7 @@ def test_lists_agree_with_sorting_every_item_whatever_the_scorer_and_the_blocks(
     users = data.draw(st.permutations(range(num_users)))
     k = data.draw(st.integers(1, 10))
     dtype = data.draw(st.sampled_from([torch.float32, torch.float64]))
+    num_threads = data.draw(st.integers(1, 3))
 
     expected = []
     for user in users:
@@ -84,6 +85,7 @@ def test_lists_agree_with_sorting_every_item_whatever_the_scorer_and_the_blocks(
         for size in ("BLOCK_BYTES", "TILE_BYTES"):
             patch.setattr(ranking, size, data.draw(st.sampled_from([1, 100, 2**20])))
         patch.setattr(ranking, "_TILE_ROWS", data.draw(st.integers(1, 7)))
+        patch.setattr(torch, "get_num_threads", lambda: num_threads)
         patch.setattr(ranking, "_LONG", data.draw(st.sampled_from([3, 256])))
         for scorer in (product, Table(product(torch.arange(num_users)))):
             lists = top_k(scorer, torch.tensor(users), interactions(seen), k, num_items)
