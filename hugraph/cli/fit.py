@@ -1,7 +1,6 @@
 """`hugraph fit`."""
 
 import logging
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -122,15 +121,6 @@ def fit(
         write_json(result)
     elif result is not None:
         _show(result, experiment, path)
-    if processes is not None:
-        _leave()
-
-
-def _leave() -> None:
-    """Ends one of several processes; at the interpreter's own end, threads of torch abort some."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 @contextmanager

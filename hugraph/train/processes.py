@@ -9,6 +9,11 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+
+# Its functions keep the group that is there when they are first imported, which computing
+# deterministically does. A thread of a group that is kept aborts the process if it lets go of a
+# tensor while the interpreter ends.
+import torch.distributed.nn.functional
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.distributed.distributed_c10d import PrefixStore, Store

@@ -131,6 +131,29 @@ def test_a_signal_while_the_first_one_validates_stops_all(together):
     assert [said(together, rank)["stopped"] for rank in range(2)] == [15, 15]
 
 
+PARTING = """
+from pathlib import Path
+from hugraph.seed import deterministic
+from hugraph.train.processes import joined
+
+def threads():
+    return sorted({file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")})
+
+with joined() as processes:
+    deterministic()
+    assert processes.highest(processes.rank) == 1
+    print(threads())
+print(threads())
+"""
+
+
+def test_threads_of_the_group_end_with_it():
+    for output, code in launch(2, "-c", PARTING):
+        together, parted = output.splitlines()[-2:]
+        assert code == 0 and "gloo" in together
+        assert "gloo" not in parted
+
+
 def test_one_process_speaks_first(together):
     assert sorted(said(together, rank)["speaks"] for rank in range(2)) == [False, True]
 

@@ -192,4 +192,4 @@ def main(directory):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     main(Path(sys.argv[1]))
-    os._exit(0)  # threads of torch abort some processes at the interpreter's own end
+    os._exit(0)  # the sharded tables keep the group, whose threads can abort the interpreter's end
