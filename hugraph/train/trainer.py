@@ -25,6 +25,7 @@ from hugraph.train.optimizer import StageOptimizer
 from hugraph.train.processes import Processes
 from hugraph.train.run_dir import RunDir
 from hugraph.train.signals import Stopped, stop_at_safe_moments
+from hugraph.train.threads import fitting_threads
 
 Validate = Callable[[Scorer], Mapping[str, float]]
 Weights = dict[str, Tensor]
@@ -177,7 +178,11 @@ def fit(
     config = config or TrainConfig()
     if any(hasattr(table, "device_mesh") for table in cast(nn.Module, model).parameters()):
         raise ValueError("fit writes and ranks with whole tables, got some that are sharded")
-    with _determinism(config.torch_device()), stop_at_safe_moments() as check_stop:
+    with (
+        _determinism(config.torch_device()),
+        fitting_threads(cast(nn.Module, model)),
+        stop_at_safe_moments() as check_stop,
+    ):
         fitting = _Fitting(
             model,
             train,
