@@ -71,7 +71,10 @@ def fitted(arguments, run):
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, command
-    wall, cpu = ((after - before) / (len(ends) - 1) for before, after in zip(*ends[:: len(ends) - 1], strict=True))
+    wall, cpu = (
+        (after - before) / (len(ends) - 1)
+        for before, after in zip(*ends[:: len(ends) - 1], strict=True)
+    )
     return wall, cpu, usage.ru_maxrss * 2**10
 
 

@@ -147,7 +147,8 @@ def fit(
     begins. Every random number is a function of seed, stage and epoch. So a run that goes on from
     its last committed epoch, wherever it was stopped, ends with the same weights bit for bit, on
     the same machine. After SIGINT or SIGTERM the current step is finished, then `Stopped` raised.
-    The caller's own random numbers stay as they were.
+    The caller's own random numbers stay as they were. A small model takes one thread, unless
+    `OMP_NUM_THREADS` is set.
 
     Args:
         model: A `torch.nn.Module` with a side of training; moved to the device of `config`.
