@@ -189,11 +189,11 @@ class _Layer(nn.Module):
         self.join_own = xavier(dim, dim) if combine == "concat" else None
 
     def forward(self, mean: Tensor, x: Tensor, ids: Tensor) -> Tensor:
-        heard = F.leaky_relu(mean @ self.hear)
-        own = F.leaky_relu(self.keep(x)) + ids
+        heard = self.join(F.leaky_relu_(mean @ self.hear))
+        own = F.leaky_relu_(self.keep(x)) + ids
         if self.join_own is not None:
             own = own @ self.join_own
-        return F.leaky_relu(self.join(heard) + own)
+        return F.leaky_relu_(own.add_(heard))
 
 
 def _both(layer: _Layer, means: _Sides, states: _Sides, ids: _Sides) -> _Sides:

@@ -147,8 +147,9 @@ class _UnitRows(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         unit, inverse = ctx.saved_tensors
-        along = (gradient * unit).sum(dim=-1, keepdim=True)
-        return torch.addcmul(gradient, unit, along, value=-1).mul_(inverse)
+        product = gradient * unit
+        along = product.sum(dim=-1, keepdim=True)
+        return torch.addcmul(gradient, unit, along, value=-1, out=product).mul_(inverse)
 
 
 class _SoftAssignment(torch.autograd.Function):
