@@ -91,7 +91,8 @@ class NGCF(PairwiseModel):
             shared = self.propagation.hop(own)
             if len(rows) == len(self.sum_weights):
                 shared, own = take(shared, nodes), rows[-1]
-            refined = F.leaky_relu((shared + own) @ w1 + (shared * own) @ w2, negative_slope=0.2)
+            refined = ((shared + own) @ w1).add_((shared * own) @ w2)
+            refined = F.leaky_relu_(refined, negative_slope=0.2)
             own = F.dropout(refined, self.message_dropout, self.training)
             rows.append(take(own, nodes) if len(rows) < len(self.sum_weights) else own)
         return rows
