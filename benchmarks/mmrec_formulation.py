@@ -209,7 +209,12 @@ def _attention():
 
 
 class MMGCN(Formulation):
-    """`first_dim`: what the first modality is mapped to, 256 in MMRec, however wide it is."""
+    """Three concatenating layers, whatever the configuration says, as in MMRec.
+
+    `first_dim`: what the first modality is mapped to, 256 in MMRec, however wide it is. Without it,
+    a network has the widths of hugraph's, which maps down alone. MMRec leaves preferences and IDs
+    out of its optimiser, but takes their gradients; here they are trained.
+    """
 
     def __init__(self, graph, features, dim=64, num_layers=3, first_dim=None):
         super().__init__(graph, dim)
