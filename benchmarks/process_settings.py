@@ -16,39 +16,17 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import torch
-from graph_building import SIZES, interactions
-from paper_size import BATCH, COLUMNS
+from paper_size import BATCH
+from threads import build, train_steps
 
 from hugraph import __version__, process
-from hugraph.graph import CoInteractionGraphBuilder, user_item_graph
-from hugraph.interfaces import Interactions
-from hugraph.models.huign import HUIGN
-from hugraph.models.lightgcn import LightGCN
-from hugraph.train import TrainConfig, fit
 
 SETTINGS = ("neither", "large pages", "large pages, kept memory")
 CASES = (("huign", "movielens"), ("huign", "tiktok"), ("lightgcn", "tiktok"))
 STEPS = 20
-
-
-def build(model, size):
-    num_users, num_items, _ = SIZES[size]
-    users, items = interactions(*SIZES[size])
-    torch.manual_seed(0)
-    if model == "lightgcn":
-        graph = user_item_graph(users, items, num_users, num_items)
-        return LightGCN(num_users, num_items, graph), users, items
-    features = {
-        f"modality_{number}": torch.randn(num_items, dim) / dim**0.5
-        for number, dim in enumerate(COLUMNS[size])
-    }
-    graph = CoInteractionGraphBuilder(min_common_users=5).build(users, items, num_items)
-    return HUIGN(num_users, num_items, features, graph), users, items
 
 
 def work(model, size, setting):
@@ -58,14 +36,9 @@ def work(model, size, setting):
     elif setting == SETTINGS[2]:
         process.prepare()
     torch.set_num_threads(1)
-    built, users, items = build(model, size)
-    some = np.random.default_rng(0).choice(len(users), STEPS * BATCH, replace=False)
-    triples = Interactions(torch.from_numpy(users[some]), torch.from_numpy(items[some]))
-    config = TrainConfig(epochs=1, batch_size=BATCH)
+    built, train = build(model, size)
     for number, _ in enumerate(sys.stdin):
-        began = time.process_time()
-        fit(built, triples, lambda scorer: {"recall@10": 0.0}, seed=number, config=config)
-        seconds = (time.process_time() - began) / STEPS
+        _, seconds = train_steps(built, train, STEPS, number)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps([seconds, peak]), flush=True)
 
