@@ -7,9 +7,9 @@ Graphs, features and triples are random: ten neighbours an item on average, feat
 `data.memory_map` does it. Each size has a process of its own, with one thread, so that its memory
 is its own; groups of five steps alternate between the processes. Beside them are exact steps with
 dense Adam and features in memory, where sizes are small. Medians of CPU seconds; memory is that of
-the process after all steps, and the most that it reached, as the system counts it. A step computes
-each item that it drew once, and of few items some are drawn twice: the table says how many were
-left. Writes `benchmarks/results/sampled_step.md`.
+the process after all steps, and the most that it reached, as the system counts it. Of few items
+some are drawn twice, and computed once but for those of the entropy: the table says how many a step
+computes. Writes `benchmarks/results/sampled_step.md`.
 """
 
 import argparse
@@ -104,9 +104,9 @@ def serve(pipe, folder, num_items, hierarchy, columns, edges):
     seen = []
     refine = model._refined
 
-    def counting(modality, items=None):
+    def counting(modalities, items=None):
         seen.append(num_items if items is None else len(items))
-        return refine(modality, items)
+        return refine(modalities, items)
 
     model._refined = counting
     while pipe.recv() is not None:
@@ -188,7 +188,7 @@ def main():
             f"{arguments.repeats} alternating groups of {GROUP} steps. hugraph {__version__}, "
             f"torch {torch.__version__}, {platform.machine()}.",
             "",
-            "| items | hierarchy | step, CPU ms | times the smallest | distinct items "
+            "| items | hierarchy | step, CPU ms | times the smallest | items computed "
             "| features, MiB | tables and moments, MiB | RSS, MiB | peak RSS, MiB "
             "| preparation, CPU s |",
             "|---|---|---|---|---|---|---|---|---|---|",

@@ -175,7 +175,7 @@ class HUIGN(PairwiseModel):
         Args:
             edges: Stand for all edges, if given.
         """
-        lowest = [self._lowest(m) for m in range(len(self.content))]
+        lowest = self._lowest()
         firsts = [first for _, first, _ in lowest]
         pooled: list[Tensor | None] = [None] * len(firsts)
         if edges is not None:
@@ -260,37 +260,47 @@ class HUIGN(PairwiseModel):
         """
         num_drawn = min(self.sampled_edges, self.num_items)
         drawn = spread_sample(num_drawn, self.num_items, items.device)
-        parts = [items, edges.targets, edges.sources, drawn]
+        parts = [items, edges.targets, edges.sources]
         needed, places = torch.unique(torch.cat(parts), return_inverse=True)
-        places, targets, sources, drawn = places.split([len(part) for part in parts])
+        places, targets, sources = places.split([len(part) for part in parts])
         edges = edges._replace(targets=targets, sources=sources)
         intents = {}
-        for m, name in enumerate(self.content.names):
-            hierarchy, refined = self.hierarchies[m], self._refined(m, needed)
+        all_refined = self._refined(range(len(self.content)), torch.cat([needed, drawn]))
+        for m, (name, both) in enumerate(zip(self.content.names, all_refined, strict=True)):
+            hierarchy = self.hierarchies[m]
+            refined, standing = both.split([len(needed), len(drawn)])
             first, _ = hierarchy.poolings[0].assign(refined)
-            features, _, entropy = self._standing_for_all(m, take(refined, drawn))
+            features, _, entropy = self._standing_for_all(m, standing)
             intents[name] = hierarchy.climb(
                 features, take(first, places), entropy, edges.pooled(first)
             )
         return intents
 
-    def _lowest(self, modality: int) -> tuple[Tensor, Tensor, Tensor]:
-        """What the items give to the level above: its features, assignment and entropy.
+    def _lowest(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """By modality, what the items give to the level above: features, assignment and entropy."""
+        modalities = range(len(self.content))
+        in_memory = [m for m in modalities if m not in self.on_disk]
+        refined = zip(in_memory, self._refined(in_memory), strict=True)
+        lowest = {m: self._standing_for_all(m, features) for m, features in refined}
+        if self.on_disk:
+            lowest.update(self._lowest_on_disk())
+        return [lowest[m] for m in modalities]
 
-        Features on disk are read in blocks.
-        """
-        stored = self.content.stored(modality)
-        if stored is None or not self._splits(modality):
-            return self._standing_for_all(modality, self._refined(modality))
-        features, firsts, entropies = [], [], []
-        for rows in stored.blocks():
+    def _lowest_on_disk(self) -> dict[int, tuple[Tensor, Tensor, Tensor]]:
+        """As `_lowest`, a block of rows at a time."""
+        parts = []
+        for rows in self.content.stored(self.on_disk[0]).blocks():
             items = torch.arange(rows.start, rows.stop, device=self.informed.device)
-            above, first, entropy = self._standing_for_all(modality, self._refined(modality, items))
             share = len(rows) / self.num_items
-            features.append(share * above)
-            firsts.append(first)
-            entropies.append(share * entropy)
-        return torch.stack(features).sum(dim=0), torch.cat(firsts), torch.stack(entropies).sum()
+            for m, refined in zip(self.on_disk, self._refined(self.on_disk, items), strict=True):
+                above, first, entropy = self._standing_for_all(m, refined)
+                parts.append((share * above, first, share * entropy))
+        lowest = {}
+        for place, m in enumerate(self.on_disk):
+            features, firsts, entropies = zip(*parts[place :: len(self.on_disk)], strict=True)
+            above, entropy = torch.stack(features).sum(dim=0), torch.stack(entropies).sum()
+            lowest[m] = above, torch.cat(firsts), entropy
+        return lowest
 
     def _standing_for_all(self, modality: int, refined: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features above, assignment and entropy, as if all items were like those `refined`."""
@@ -321,31 +331,36 @@ class HUIGN(PairwiseModel):
     @torch.no_grad()
     def _precompute(self) -> None:
         """Propagates fixed features once, and finds of which items each modality says something."""
-        informed = []
-        for m in range(len(self.content)):
-            present = self.content.present[:, m]
-            if (stored := self.content.stored(m)) is not None and self._by_columns(m):
-                informed.append(present | self._propagate_on_disk(m, stored))
+        modalities = range(len(self.content))
+        self.on_disk = [m for m in modalities if self.content.is_stored(m) and self._by_columns(m)]
+        reached = self._propagate_on_disk() if self.on_disk else {}
+        for m in modalities:
+            if m in reached:
                 continue
             features = self.content.of(m)
-            reached = neighbor_sum(self.adjacency, present.to(features).unsqueeze(1))
+            present = self.content.present[:, m].to(features).unsqueeze(1)
+            heard = neighbor_sum(self.adjacency, present)
             if self._splits(m):
-                reached = self._propagate(m, features)
+                heard = self._propagate(m, features)
                 if self.content.is_fixed(m):
-                    self.content.replace(m, reached)
-            informed.append(present | (reached != 0).any(dim=1))
-        self.register_buffer("informed", torch.stack(informed, dim=1), persistent=False)
-        self.all_informed = bool(torch.stack(informed).all())
+                    self.content.replace(m, heard)
+            reached[m] = (heard != 0).any(dim=1)
+        informed = self.content.present | torch.stack([reached[m] for m in modalities], dim=1)
+        self.register_buffer("informed", informed, persistent=False)
+        self.all_informed = bool(informed.all())
 
-    def _refined(self, modality: int, items: Tensor | None = None) -> Tensor:
-        conv = self.hierarchies[modality].convs[0]
-        if not self._splits(modality):
-            return take(conv(self.content.of(modality), self.adjacency), items)
-        if self.content.is_fixed(modality):
-            propagated = self.content.of(modality, items)
-        else:
-            propagated = take(self._propagate(modality, self.content.of(modality)), items)
-        return cast(SplitConv, conv).transform(propagated)
+    def _refined(self, modalities: Sequence[int], items: Tensor | None = None) -> Iterator[Tensor]:
+        """What the first convolution makes of the items, or of all, in each of the modalities."""
+        constant = [m for m in modalities if self._splits(m) and self.content.is_fixed(m)]
+        propagated = dict(zip(constant, self.content.rows(items, constant), strict=True))
+        for m in modalities:
+            conv = self.hierarchies[m].convs[0]
+            if not self._splits(m):
+                yield take(conv(self.content.of(m), self.adjacency), items)
+                continue
+            if m not in propagated:
+                propagated[m] = take(self._propagate(m, self.content.of(m)), items)
+            yield cast(SplitConv, conv).transform(propagated.pop(m))
 
     def _splits(self, modality: int) -> bool:
         """Whether propagation is apart from what is learned; any other `Conv` only runs whole."""
@@ -362,18 +377,22 @@ class HUIGN(PairwiseModel):
         conv = self.hierarchies[modality].convs[0]
         return isinstance(conv, IntraLevelConv) and self._splits(modality)
 
-    def _propagate_on_disk(self, modality: int, features: FileMatrix) -> Tensor:
-        """Replaces features by propagated ones, a few columns at a time; tells whom they reach."""
-        conv = cast(IntraLevelConv, self.hierarchies[modality].convs[0])
-        column = self.content.present[:, modality]
-        present = None if self.content.complete[modality] else column
-        reached = torch.zeros_like(column)
+    def _propagate_on_disk(self) -> dict[int, Tensor]:
+        """Puts propagated features side by side into one file; tells whom they reach, by modality.
+
+        A row of it is read at once. A few columns are propagated at a time.
+        """
+        reached = {m: torch.zeros_like(self.content.present[:, m]) for m in self.on_disk}
 
         def propagated() -> Iterator[Tensor]:
-            for block in features.columns():
-                spread = conv.propagate_columns(block.to(column.device), self.adjacency, present)
-                reached.logical_or_((spread != 0).any(dim=1))
-                yield spread
+            for m, told in reached.items():
+                conv = cast(IntraLevelConv, self.hierarchies[m].convs[0])
+                present = None if self.content.complete[m] else self.content.present[:, m]
+                for block in self.content.stored(m).columns():
+                    columns = block.to(told.device)
+                    spread = conv.propagate_columns(columns, self.adjacency, present)
+                    told.logical_or_((spread != 0).any(dim=1))
+                    yield spread
 
-        self.content.replace(modality, FileMatrix.from_columns(propagated()))
+        self.content.store(self.on_disk, FileMatrix.from_columns(propagated()))
         return reached

@@ -1,7 +1,7 @@
 """What items look and sound like: the feature matrices of all modalities, fixed or learned."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from typing import Annotated, cast
 
 import torch
 from annotated_types import Ge
@@ -27,14 +27,20 @@ class _FixedFeatures(nn.Module):
 class _StoredFeatures(nn.Module):
     device: Tensor  # empty; moves with the model
 
-    def __init__(self, matrix: FileMatrix) -> None:
+    def __init__(self, matrix: FileMatrix, columns: slice = slice(None)) -> None:
         super().__init__()
         self.matrix = matrix
+        self.columns = columns
         self.register_buffer("device", torch.empty(0), persistent=False)
 
     def forward(self, items: Tensor | None = None) -> Tensor:
-        features = self.matrix.read() if items is None else self.matrix.rows(items)
-        return features.to(self.device)
+        return self.part(self.read(items))
+
+    def read(self, items: Tensor | None) -> Tensor:
+        return self.matrix.read() if items is None else self.matrix.rows(items)
+
+    def part(self, rows: Tensor) -> Tensor:
+        return rows[:, self.columns].to(self.device)
 
 
 class ModalityContent(nn.Module):
@@ -111,9 +117,28 @@ class ModalityContent(nn.Module):
         features: Tensor = self._sources[modality](items)
         return features
 
-    def rows(self, items: Tensor | None = None) -> list[Tensor]:
-        """Gives the features of `items` `(b,)`, or of all, in each modality: `(b, dim)`."""
-        return [source(items) for source in self._sources]
+    def rows(
+        self, items: Tensor | None = None, modalities: Iterable[int] | None = None
+    ) -> list[Tensor]:
+        """Gives the features of `items` `(b,)`, or of all, in each modality: `(b, dim)`.
+
+        A file that holds several modalities is read once.
+
+        Args:
+            items: Which, in any order.
+            modalities: In which; all, if not given.
+        """
+        chosen = range(len(self)) if modalities is None else modalities
+        read: dict[FileMatrix, Tensor] = {}
+        rows = []
+        for source in map(self._sources.__getitem__, chosen):
+            if isinstance(source, _StoredFeatures):
+                if source.matrix not in read:
+                    read[source.matrix] = source.read(items)
+                rows.append(source.part(read[source.matrix]))
+            else:
+                rows.append(source(items))
+        return rows
 
     def raw(self, modality: int) -> Tensor:
         """Gives what is known of all items in one modality before anything is learned.
@@ -129,14 +154,27 @@ class ModalityContent(nn.Module):
         """Tells whether the features of this modality never change."""
         return not isinstance(self._sources[modality], TokenEmbedding)
 
-    def stored(self, modality: int) -> FileMatrix | None:
-        """Gives the features of this modality where they lie on disk, if they do."""
-        source = self._sources[modality]
-        return source.matrix if isinstance(source, _StoredFeatures) else None
+    def is_stored(self, modality: int) -> bool:
+        """Tells whether the features of this modality lie in a file."""
+        return isinstance(self._sources[modality], _StoredFeatures)
 
-    def replace(self, modality: int, features: Tensor | FileMatrix) -> None:
+    def stored(self, modality: int) -> FileMatrix:
+        """Gives the file that a stored modality lies in, maybe beside others."""
+        return cast(_StoredFeatures, self._sources[modality]).matrix
+
+    def replace(self, modality: int, features: Tensor) -> None:
         """Puts what was computed from fixed features, `(num_items, dim)`, in their place."""
-        if isinstance(features, FileMatrix):
-            self._sources[modality] = _StoredFeatures(features)
-        else:
-            self._sources[modality] = _FixedFeatures(features)
+        self._sources[modality] = _FixedFeatures(features)
+
+    def store(self, modalities: Sequence[int], matrix: FileMatrix) -> None:
+        """Puts what was computed from fixed features, side by side in a file, in their place.
+
+        Args:
+            modalities: Whose features stand in the file, from left to right.
+            matrix: `(num_items, dims)`, those of the modalities together.
+        """
+        start = 0
+        for m in modalities:
+            columns = slice(start, start + self.dims[m])
+            self._sources[m] = _StoredFeatures(matrix, columns)
+            start = columns.stop

@@ -249,6 +249,12 @@ def small(features=None, adjacency=RING, **options):
     return HUIGN(NUM_USERS, 4, features, graph_of(adjacency), **options).double()
 
 
+def lowest(model):
+    """The items of a model with one modality, as its first level sees them."""
+    (refined,) = model._refined([0])
+    return refined
+
+
 def test_token_features_are_learned_through_the_same_equations():
     bag = TokenBag(torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 3, 4]), 3)
     model = small({"textual": bag}, token_dim=2)
@@ -314,7 +320,7 @@ def test_a_modality_nobody_tells_of_takes_no_part():
 
 def test_neighbours_without_a_modality_do_not_count_in_the_mean():
     model = small({"visual": torch.tensor([[2.0], [0], [6], [8]]).double()})
-    assert model._refined(0).tolist() == [[8.0], [4.0], [8.0], [4.0]]
+    assert lowest(model).tolist() == [[8.0], [4.0], [8.0], [4.0]]
 
 
 def test_an_aggregation_of_somebody_else_runs_whole():
@@ -328,7 +334,7 @@ def test_an_aggregation_of_somebody_else_runs_whole():
 
     visual = torch.randn(4, 3).double()
     model = small({"visual": visual}, conv=Doubling)
-    assert_close(model._refined(0), 2 * visual)
+    assert_close(lowest(model), 2 * visual)
     model.terms(Triples(*torch.tensor([[0], [1], [2]])))["bpr"].backward()
     assert model.hierarchies[0].convs[0].scale.grad.abs().sum() > 0
 
@@ -370,7 +376,7 @@ def test_an_override_of_forward_is_called_on_every_level():
 
     visual = torch.randn(4, 3).double()
     plain, doubled = small({"visual": visual}), small({"visual": visual}, conv=Doubled)
-    assert_close(doubled._refined(0), 2 * plain._refined(0))
+    assert_close(lowest(doubled), 2 * lowest(plain))
 
 
 def test_an_item_without_a_modality_is_informed_by_neighbours_under_any_conv():
@@ -392,7 +398,7 @@ def test_without_a_hop_neighbours_tell_nothing_of_an_item_without_a_modality():
     visual = torch.tensor([[0.0, 1], [2, 1], [3, 0], [0, 0]]).double()
     model = small({"visual": visual}, levels=[2], conv=partial(IntraLevelConv, hops=0))
     assert model.informed.tolist() == [[True], [True], [True], [False]]
-    assert_close(model._refined(0), visual)
+    assert_close(lowest(model), visual)
 
 
 def test_the_authors_penalties_share_one_tensor():
@@ -528,17 +534,18 @@ def test_a_sampled_step_looks_only_at_a_batch_and_at_what_was_drawn():
 def test_features_on_disk_give_the_same_terms_gradients_and_scores(
     monkeypatch, hierarchy, conv, next_features
 ):
-    monkeypatch.setattr("hugraph.file_matrix.ROW_BLOCK_BYTES", 4 * 3 * 2)
+    monkeypatch.setattr("hugraph.file_matrix.ROW_BLOCK_BYTES", 4 * 5 * 2)
     monkeypatch.setattr("hugraph.file_matrix.COLUMN_BLOCK_BYTES", 4 * 4 * 2)
     lonely = RING.clone()
     lonely[3] = lonely[:, 3] = 0
-    features = {"visual": torch.randn(4, 3), "acoustic": torch.randn(4, 2)}
+    bag = TokenBag(torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 3, 4]), 3)
+    features = {"visual": torch.randn(4, 3), "textual": bag, "acoustic": torch.randn(4, 2)}
     features["visual"][[0, 3]] = 0
-    stored = {name: FileMatrix.from_rows([matrix]) for name, matrix in features.items()}
+    on_disk = {m: FileMatrix.from_rows([features[m]]) for m in ("visual", "acoustic")}
     pooling = partial(IntentPooling, next_features=next_features)
     options = {"conv": conv, "pooling": pooling, "hierarchy": hierarchy, "sampled_edges": 3}
     results = []
-    for given_features in (features, stored):
+    for given_features in (features, {**features, **on_disk}):
         model = small(given_features, lonely, **options)
         torch.manual_seed(1)
         terms = model.terms(BATCH)
@@ -548,6 +555,18 @@ def test_features_on_disk_give_the_same_terms_gradients_and_scores(
     # Features are propagated in float32, before the model is made double.
     assert_close(results[1], results[0], rtol=1e-5, atol=1e-6)
     assert not results[0][3].all()
+
+
+def test_a_sampled_step_reads_an_item_once_for_all_modalities(monkeypatch):
+    features = {name: torch.randn(4, 2) for name in ("visual", "acoustic")}
+    stored = {name: FileMatrix.from_rows([matrix]) for name, matrix in features.items()}
+    model = small(stored, hierarchy="sampled", sampled_edges=1)
+    read = []
+    rows = FileMatrix.rows
+    monkeypatch.setattr(FileMatrix, "rows", lambda self, i: (read.append(i), rows(self, i))[1])
+    model.terms(BATCH)
+    (items,) = read
+    assert len(items) <= 4 + 1  # those of the batch and of the edge, and one for the entropy
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from hugraph.file_matrix import FileMatrix
 from hugraph.interfaces import TokenBag
 from hugraph.nn import ModalityContent, TokenEmbedding
 
@@ -68,6 +69,24 @@ def test_chosen_items_are_the_rows_of_all():
     items = torch.tensor([2, 1, 0, 2])
     for chosen, everything in zip(content.rows(items), content.rows(), strict=True):
         assert_close(chosen, everything[items])
+
+
+def test_modalities_side_by_side_in_a_file_are_read_once_worked_by_hand(monkeypatch):
+    visual, acoustic = torch.tensor([[1.0, 2], [3, 4]]), torch.tensor([[5.0], [6]])
+    given = {"visual": visual, "textual": torch.ones(2, 3), "acoustic": acoustic}
+    content = ModalityContent(given, 2)
+    content.store([2, 0], FileMatrix.from_rows([torch.cat([10 * acoustic, 10 * visual], dim=1)]))
+    assert [content.is_stored(m) for m in range(3)] == [True, False, True]
+    assert content.stored(0) is content.stored(2)
+    assert_close(content.of(0), 10 * visual)
+    read = []
+    rows = FileMatrix.rows
+    monkeypatch.setattr(FileMatrix, "rows", lambda self, i: (read.append(i), rows(self, i))[1])
+    got = content.rows(torch.tensor([1]))
+    assert [features.tolist() for features in got] == [[[30, 40]], [[1, 1, 1]], [[60]]]
+    assert len(read) == 1
+    (only,) = content.rows(modalities=[2])
+    assert_close(only, 10 * acoustic)
 
 
 def test_raw_content_is_the_fixed_features_or_the_counts_of_tokens_worked_by_hand():
