@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hugraph.checks import check_options
 
-BLOCK_BYTES = 2**25  # of similarities at a time
+BLOCK_BYTES = 2**23  # of similarities at a time
 
 
 class Neighbors(NamedTuple):
@@ -58,9 +58,13 @@ def nearest_neighbors(
     lengths = _lengths(features)
     absent = lengths == 0
     unit = features * lengths.where(~absent, 1).reciprocal().unsqueeze(1)
-    indices, similarities = [], []
-    for rows in torch.arange(n, device=features.device).split(max(1, BLOCK_BYTES // (4 * n))):
-        scores = _products(unit, rows)
+    most = min(n, max(1, BLOCK_BYTES // (4 * n)))
+    # One for all blocks, so that none is allocated between results that stay.
+    buffer = torch.empty(0 if unit.is_sparse else most, n, dtype=unit.dtype, device=unit.device)
+    indices = torch.empty(n, k, dtype=torch.int64, device=features.device)
+    similarities = torch.empty(n, k, dtype=unit.dtype, device=features.device)
+    for rows in torch.arange(n, device=features.device).split(most):
+        scores = _products(unit, rows, buffer[: len(rows)])
         if shrinkage:
             both = lengths.index_select(0, rows).unsqueeze(1) * lengths
             scores *= both / (both + shrinkage)
@@ -68,11 +72,13 @@ def nearest_neighbors(
         scores[absent.index_select(0, rows)] = float("-inf")
         if not include_self:
             scores.scatter_(1, rows.unsqueeze(1), float("-inf"))
-        best, chosen = F.pad(scores, (0, max(0, k - n)), value=float("-inf")).topk(k)
+        if k > n:
+            scores = F.pad(scores, (0, k - n), value=float("-inf"))
+        best, chosen = scores.topk(k)
         nobody = best == float("-inf")
-        indices.append(chosen.where(~nobody, rows.unsqueeze(1)))
-        similarities.append(best.masked_fill(nobody, 0))
-    return Neighbors(torch.cat(indices), torch.cat(similarities))
+        indices[rows] = chosen.where(~nobody, rows.unsqueeze(1))
+        similarities[rows] = best.masked_fill(nobody, 0)
+    return Neighbors(indices, similarities)
 
 
 def normalized_weights(neighbors: Neighbors) -> Tensor:
@@ -100,11 +106,11 @@ def _lengths(features: Tensor) -> Tensor:
     return torch.linalg.vector_norm(features, dim=1)
 
 
-def _products(features: Tensor, rows: Tensor) -> Tensor:
-    """Inner products of the chosen rows with all rows, `(len(rows), n)`, dense."""
+def _products(features: Tensor, rows: Tensor, out: Tensor) -> Tensor:
+    """Inner products of the chosen rows with all rows, `(len(rows), n)`, dense; in `out` or not."""
     chosen = features.index_select(0, rows)
     if not features.is_sparse:
-        return chosen @ features.T
+        return torch.mm(chosen, features.T, out=out)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
         return torch.sparse.mm(chosen, features.t()).to_dense()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from hugraph.nn import Neighbors, nearest_neighbors, normalized_weights
+from hugraph.nn import Neighbors, nearest_neighbors, neighbors, normalized_weights
 
 TRIANGLE = torch.tensor([[1.0, 0], [3, 3], [0, 2]])
 
@@ -101,3 +101,18 @@ def test_gradients_flow_to_similarities_and_stay_finite_beside_an_empty_row():
 def test_no_neighbour_at_all_is_refused():
     with pytest.raises(ValueError, match="k must be greater than or equal to 1, got 0"):
         nearest_neighbors(TRIANGLE, 0)
+
+
+def test_all_blocks_of_a_search_lie_in_one_place(monkeypatch):
+    monkeypatch.setattr(neighbors, "BLOCK_BYTES", 4 * 6 * 2)
+    places = []
+    products = neighbors._products
+
+    def watched(*arguments):
+        block = products(*arguments)
+        places.append((block.data_ptr(), len(block)))
+        return block
+
+    monkeypatch.setattr(neighbors, "_products", watched)
+    neighbors.nearest_neighbors(torch.randn(6, 3), 2)
+    assert len(places) == 3 and len(set(places)) == 1
