@@ -136,13 +136,20 @@ class Experiment:
         graph = user_item_graph(pairs.users, pairs.items, dataset.num_users, dataset.num_items)
         return adjacency_on(graph, self.device)
 
-    def edges(self, thresholds: Iterable[int]) -> dict[int, int]:
+    def edges(self, thresholds: Iterable[int] | None = None) -> dict[int, int]:
         """By threshold of the co-interaction graph, its edges in the training interactions.
 
         Args:
-            thresholds: Least numbers of common users.
+            thresholds: Least numbers of common users; from 1 to 10, or on to the spec's own, if
+                left out.
+
+        Raises:
+            DataError: If there are more pairs of items than the spec has counted.
+            ResourceError: If the interactions do not fit into its memory budget.
         """
         pairs, chosen = self.split.train, self.spec.graph.options
+        if thresholds is None:
+            thresholds = range(1, max(10, chosen.get("min_common_users", 1)) + 1)
         limits = {key: chosen[key] for key in options(co_interaction_histogram) if key in chosen}
         num_items = self.dataset.num_items
         return co_interaction_histogram(pairs.users, pairs.items, num_items, thresholds, **limits)

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hugraph.cli.drawing import MOST_ITEMS, THRESHOLDS, require_drawing
+from hugraph.cli.drawing import MOST_ITEMS, require_drawing
 from hugraph.cli.terminal import count
-from hugraph.errors import ResourceError
+from hugraph.errors import DataError, ResourceError
 
 if TYPE_CHECKING:
     from hugraph.assembly.experiment import Experiment
@@ -48,7 +48,7 @@ def show_on_board(
         levels = _named(experiment, model, tell)
     _show_items(experiment, model, run, levels, tell)
     if figures:
-        run.events.draw(result["epochs"], _pictures(experiment, model, run, result, levels))
+        run.events.draw(result["epochs"], _pictures(experiment, model, run, result, levels, tell))
 
 
 def _named(
@@ -107,6 +107,7 @@ def _pictures(
     run: "RunDir",
     result: dict[str, Any],
     levels: "tuple[IntentLevel, ...]",
+    tell: Callable[[str], None],
 ) -> dict[str, bytes]:
     from hugraph.interfaces import IntentModel
     from hugraph.report import figures
@@ -114,9 +115,12 @@ def _pictures(
     from hugraph.report.tree import intent_tree
     from hugraph.report.views import by_modality, measured, ordered_assignments
 
-    chosen = experiment.spec.graph.options.get("min_common_users")
-    edges = experiment.edges(range(1, max(THRESHOLDS, chosen or 1) + 1))
-    drawn = {"histogram": figures.histogram(edges, chosen)}
+    drawn = {}
+    try:
+        chosen = experiment.spec.graph.options.get("min_common_users")
+        drawn["histogram"] = figures.histogram(experiment.edges(), chosen)
+    except (DataError, ResourceError) as error:
+        tell(f"note: TensorBoard gets no histogram of the item graph: {error.what}")
     if panels := measured(read_epochs(run.path)):
         drawn["curves"] = figures.curves(panels, result["best_epoch"])
     if levels and isinstance(model, IntentModel):

@@ -1,7 +1,7 @@
 """`hugraph data`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ import click
 
 from hugraph.cli.paths import PathName
 from hugraph.cli.terminal import count, write_json, write_line, write_table
-from hugraph.errors import SpecError, hint
+from hugraph.errors import DataError, ResourceError, SpecError, hint
 
 if TYPE_CHECKING:
     from hugraph.data.dataset import Dataset
@@ -36,7 +36,12 @@ def describe(directory: str, as_json: bool) -> None:
 
     dataset = load_directory(path=directory)
     described = measure(dataset)
-    edges = co_interaction_histogram(dataset.users, dataset.items, dataset.num_items)
+    edges: dict[int, int] | None = None
+    try:
+        edges = co_interaction_histogram(dataset.users, dataset.items, dataset.num_items)
+    except (DataError, ResourceError) as error:
+        reason = f"the edges of the co-interaction graph are not counted: {error.what}"
+        described = replace(described, warnings=(*described.warnings, reason))
     if as_json:
         write_json({**asdict(described), "co_interaction_edges": edges})
     else:
@@ -101,7 +106,7 @@ def _planted(given: Sequence[str]) -> "Dataset":
     return dataset
 
 
-def _show(described: "Description", edges: Mapping[int, int], *, has_split: bool) -> None:
+def _show(described: "Description", edges: Mapping[int, int] | None, *, has_split: bool) -> None:
     kind = " (synthetic)" if described.synthetic else ""
     write_line(f"{described.name}{kind}")
     write_line(
@@ -141,14 +146,15 @@ def _show(described: "Description", edges: Mapping[int, int], *, has_split: bool
             for name, m in described.modalities.items()
         ],
     )
-    write_line(
-        "\nco-interaction graph over all interactions (fit builds it from the training part)"
-    )
-    most = max(edges.values()) or 1
-    write_table(
-        ("common users", "edges", ""),
-        [(f">= {t}", f"{n:,}", "#" * round(40 * n / most)) for t, n in edges.items()],
-    )
+    if edges is not None:
+        write_line(
+            "\nco-interaction graph over all interactions (fit builds it from the training part)"
+        )
+        most = max(edges.values()) or 1
+        write_table(
+            ("common users", "edges", ""),
+            [(f">= {t}", f"{n:,}", "#" * round(40 * n / most)) for t, n in edges.items()],
+        )
     for warning in described.warnings:
         write_line(f"note: {warning}")
 

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_ITEMS = 20_000  # in a figure of items; t-SNE of more takes very long
-THRESHOLDS = 10  # of the histogram of the item graph, at least
 
 
 def require_drawing(*modules: str) -> None:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
-from hugraph.cli.drawing import THRESHOLDS, drawn_items, require_drawing
+from hugraph.cli.drawing import drawn_items, require_drawing
 from hugraph.cli.paths import PathName, require_out, write_out
 from hugraph.cli.terminal import count, say
-from hugraph.errors import RunError, hint
+from hugraph.errors import DataError, ResourceError, RunError, hint
 
 if TYPE_CHECKING:
     from hugraph.assembly.experiment import Experiment
@@ -82,7 +82,7 @@ def figure(
 
         experiment = runs.reopen(Path(run), data=data)
         if kind == "histogram":
-            drawn = _histogram(experiment)
+            drawn = _histogram(experiment, run)
         elif kind == "tsne":
             drawn = _tsne(experiment, run, modality, level, quiet)
         else:
@@ -109,11 +109,15 @@ def _curves(run: Path) -> Any:
     return curves(panels, result["best_epoch"] if result else None)
 
 
-def _histogram(experiment: "Experiment") -> Any:
+def _histogram(experiment: "Experiment", run: str) -> Any:
     from hugraph.report.figures import histogram
 
-    chosen = experiment.spec.graph.options.get("min_common_users")
-    return histogram(experiment.edges(range(1, max(THRESHOLDS, chosen or 1) + 1)), chosen)
+    try:
+        edges = experiment.edges()
+    except (DataError, ResourceError) as error:
+        error.at, error.fix = run, f"fit again with another graph: {error.fix}"
+        raise
+    return histogram(edges, experiment.spec.graph.options.get("min_common_users"))
 
 
 def _tree(experiment: "Experiment", run: str, modality: str | None) -> Any:

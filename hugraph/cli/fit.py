@@ -14,7 +14,7 @@ from hugraph.cli.outcome import write_outcome
 from hugraph.cli.paths import PathName, data_overrides, new_directory
 from hugraph.cli.stopping import stoppable
 from hugraph.cli.terminal import count, say, write_json, write_line
-from hugraph.errors import HugraphError
+from hugraph.errors import HugraphError, is_out_of_memory
 
 if TYPE_CHECKING:
     from hugraph.assembly.experiment import Experiment
@@ -241,7 +241,13 @@ def _train(
     with progress(metric, quiet=quiet) as on_progress:
         result = runs.finish(experiment, model, run, on_progress, processes)
     tell: Callable[[str], None] = (lambda text: None) if quiet else say
-    show_on_board(experiment, model, run, result, tell, figures=figures)
+    try:
+        show_on_board(experiment, model, run, result, tell, figures=figures)
+    except Exception as error:  # a view of what is done: it never takes the result away
+        if not isinstance(error, HugraphError) and not is_out_of_memory(error):
+            raise
+        reason = error.what if isinstance(error, HugraphError) else "out of memory"
+        tell(f"note: TensorBoard lacks items or figures of this run: {reason}")
     return result
 
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hugraph.cli.drawing import THRESHOLDS, drawn_items, require_drawing
+from hugraph.cli.drawing import drawn_items, require_drawing
 from hugraph.cli.intents import same_intents
 from hugraph.cli.paths import PathName, require_out, write_out
 from hugraph.cli.terminal import count, say
+from hugraph.errors import DataError, ResourceError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +107,6 @@ def _page(
     from hugraph.report.runs import read_epochs
     from hugraph.report.sections import assignments
     from hugraph.report.sections.intents import intents
-    from hugraph.report.sections.item_graph import item_graph
     from hugraph.report.sections.items import items
     from hugraph.report.sections.lists import lists
     from hugraph.report.sections.run import run_card
@@ -121,12 +121,11 @@ def _page(
     lack = f"{name} has no intents that items are distributed over; fit huign to see some."
     epochs = read_epochs(run.path)
     model = runs.trained_model(experiment, run)
-    chosen = experiment.spec.graph.options.get("min_common_users")
     shown: list[Section] = [
         run_card(record, result, spec, dataset),
         _metrics(experiment, run, result, name),
         training(epochs, result["best_epoch"]),
-        item_graph(experiment.edges(range(1, max(THRESHOLDS, chosen or 1) + 1)), chosen),
+        _item_graph(experiment),
     ]
     drawn: dict[str, Any] = {}
     described: tuple[IntentLevel, ...] = ()
@@ -172,6 +171,16 @@ def _metrics(
     rows = [places[user] for user in experiment.dataset.user_ids[baseline.users].tolist()]
     ours = {one: scores[one].to_numpy()[rows] for one in scores.columns if one != "user"}
     return metrics(name, result, ours, baseline.per_user)
+
+
+def _item_graph(experiment: "Experiment") -> "Section":
+    from hugraph.report.page import Prose, Section
+    from hugraph.report.sections.item_graph import item_graph
+
+    try:
+        return item_graph(experiment.edges(), experiment.spec.graph.options.get("min_common_users"))
+    except (DataError, ResourceError) as error:
+        return Section("graph", "Item graph", [Prose(f"Its edges are not counted: {error.what}.")])
 
 
 def _layouts(

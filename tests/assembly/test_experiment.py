@@ -74,6 +74,13 @@ def test_validation_hides_training_items_and_test_hides_both(prepare):
     assert experiment.validate(scorer)["recall@10"] == 1.0
 
 
+@pytest.mark.parametrize(("graph", "last"), [("{}", 10), ("{min_common_users: 12}", 12)])
+def test_edges_are_counted_for_thresholds_up_to_that_of_the_spec(prepare, graph, last):
+    edges = prepare(f"graph={graph}").edges()
+    assert list(edges) == list(range(1, last + 1))
+    assert edges[3] == prepare().edges([3])[3] > 0
+
+
 def test_a_model_that_asks_for_something_unknown_is_refused(prepare):
     class Odd:
         def __init__(self, num_users, item_adjacancy):

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from hugraph.errors import ResourceError
 from tests.assembly.small import MODELS, write_small_spec
 
 EVENTS = Path("mine/tensorboard")
@@ -100,3 +101,44 @@ def test_of_many_items_a_sample_is_shown_and_said(fit, monkeypatch):
     assert "7 of 60 items" in (EVENTS / "projector_config.pbtxt").read_text()
     assert len(labels()[1]) == 7
     assert "figures/tree" not in read_events().Tags()["images"]
+
+
+FEW_PAIRS = ("--figures", "graph.max_pairs=10")
+TOO_MANY = "the users' histories hold"
+
+
+def test_a_fit_whose_item_graph_is_too_much_to_count_shows_its_result_and_other_figures(
+    fit, hugraph
+):
+    first = fit("lightgcn", *FEW_PAIRS)
+    again = hugraph("fit", "--resume", "mine", "--figures")
+    for outcome in (first, again):
+        assert outcome.code == 0 and "test metric" in outcome.out
+        assert outcome.err.count(TOO_MANY) == 1
+        assert f"note: TensorBoard gets no histogram of the item graph: {TOO_MANY}" in outcome.err
+    assert read_events().Tags()["images"] == ["figures/curves"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory"),
+        (ResourceError("no room", fix="make some"), "no room"),
+    ],
+)
+def test_what_keeps_a_finished_fit_from_being_drawn_takes_no_result_away(
+    fit, monkeypatch, error, reason
+):
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr("hugraph.cli.board._pictures", refuse)
+    outcome = fit("bpr_mf", "--figures")
+    assert outcome.code == 0 and "test metric" in outcome.out
+    assert f"note: TensorBoard lacks items or figures of this run: {reason}\n" in outcome.err
+
+
+def test_a_bug_in_drawing_is_told_as_one(fit, monkeypatch):
+    monkeypatch.setattr("hugraph.cli.board._pictures", lambda *_: 1 / 0)
+    assert fit("bpr_mf", "--figures").code == 1

@@ -99,6 +99,19 @@ def test_a_missing_library_is_named_with_what_installs_it(hugraph, fitted, monke
     assert code == 7 and "pip install 'hugraph[figures]'" in err
 
 
+def test_a_histogram_that_is_too_much_to_count_is_refused_with_what_would_help(
+    hugraph, fitted, tmp_path
+):
+    shutil.copytree(fitted / "popularity", tmp_path / "copy")
+    spec = tmp_path / "copy" / "spec.yaml"
+    spec.write_text(re.sub("max_pairs: .*", "max_pairs: 10", spec.read_text()))
+    code, out, err = hugraph("figure", "histogram", "copy", "--out", "my.png")
+    assert (code, out) == (4, "")
+    assert "error[4]: the users' histories hold" in err and "\n  at: copy\n" in err
+    assert re.search(r"fix: fit again with another graph: set max_items_per_user to \d", err)
+    assert not Path("my.png").exists()
+
+
 def test_a_damaged_record_of_epochs_is_said(hugraph, fitted, tmp_path):
     shutil.copytree(fitted / "huign", tmp_path / "copy")
     for wrong in ('{"epoch": 1}', "[", json.dumps({"epoch": 1, "stage": "a", "terms": 3})):

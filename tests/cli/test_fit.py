@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from hugraph.graph import co_interaction_histogram
 from tests.assembly.small import MODELS, write_small_spec
 from tests.cli.terminals import on_a_terminal
 from tests.train.test_processes import launch
@@ -339,6 +341,19 @@ def test_a_dataset_is_described_with_its_co_interaction_edges(hugraph):
     assert "visual" in out
     assert "sparsity 79.98 %, 62.0 KiB in memory, 64 titles\n" in out
     assert "timestamps: none; ratings: none; split: none\n" in out
+
+
+def test_a_dataset_whose_graph_is_too_much_to_count_is_described_all_the_same(hugraph, monkeypatch):
+    assert hugraph("data", "synthesize", "mine", "num_users=70", "num_items=64").code == 0
+    few = partial(co_interaction_histogram, max_pairs=10)
+    monkeypatch.setattr("hugraph.graph.co_interaction_histogram", few)
+    reason = "the edges of the co-interaction graph are not counted: the users' histories hold"
+    code, out, err = hugraph("data", "describe", "mine")
+    assert (code, err) == (0, "") and "sparsity" in out and ">= 1" not in out
+    assert out.count(reason) == 1 and f"note: {reason}" in out
+    described = json.loads(hugraph("data", "describe", "mine", "--json").out)
+    assert described["co_interaction_edges"] is None
+    assert described["warnings"][-1].startswith(reason)
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

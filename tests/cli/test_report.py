@@ -97,6 +97,17 @@ def test_without_out_the_page_lies_in_the_run(hugraph, fitted, tmp_path):
     assert hugraph("evaluate", "mine", "--data", str(fitted / "data")).code == 0
 
 
+def test_a_page_without_a_count_of_the_item_graph_says_why(hugraph, fitted, tmp_path):
+    shutil.copytree(fitted / "popularity", tmp_path / "mine")
+    spec = tmp_path / "mine" / "spec.yaml"
+    spec.write_text(re.sub("max_pairs: .*", "max_pairs: 10", spec.read_text()))
+    code, _, err = hugraph("report", "mine", "--data", str(fitted / "data"), "--out", "r.html")
+    assert code == 0, err
+    page = Path("r.html").read_text()
+    assert headings(page) == headings((fitted / "popularity.html").read_text())
+    assert page.count("Its edges are not counted: the users&#39; histories hold") == 1
+
+
 def test_what_is_not_a_run_is_said(hugraph, tmp_path):
     code, out, err = hugraph("report", "nowhere", "--out", "r.html")
     assert (code, out) == (5, "")
