@@ -208,7 +208,11 @@ def _tables(experiment: Experiment, sizes: Sizes) -> NDArray[np.int64]:
         train=replace(experiment.spec.train, device="cpu"),
     )
     with torch.random.fork_rng(devices=()):
-        model = Experiment(spec, *_data(experiment, sizes)).build_model()
+        few = Experiment(spec, *_data(experiment, sizes))
+        try:
+            model = few.build_model(torch.device("meta"))  # takes no memory, however wide it is
+        except RuntimeError:  # it already computes with its tensors
+            model = few.build_model()
     state = cast(nn.Module, model).state_dict().values()
     trained = [sum(p.nbytes for p in stage.parameters) for stage in model.stages()]
     return np.array([sum(t.nbytes for t in state), *trained])

@@ -61,11 +61,14 @@ class Experiment:
         dataset = load_data(spec) if dataset is None else dataset
         return cls(spec, dataset, make_split(dataset, spec.data.split(dataset, spec.seed)))
 
-    def build_model(self) -> Recommender:
+    def build_model(self, device: torch.device | None = None) -> Recommender:
         """Makes the model, initialised by the seed, on the device of the spec.
 
         Whatever the constructor takes by position is supplied by name; graphs are built only for a
         model that asks for them.
+
+        Args:
+            device: Where the model makes its tensors, if not there; what it is given stays there.
 
         Raises:
             SpecError: If the options do not fit the data, or the model asks for something unknown.
@@ -76,7 +79,7 @@ class Experiment:
         arguments = [self._supply(name, bound.name) for name in runtime(bound.constructor)]
         seed_torch(self.spec.seed, "model")
         try:
-            with torch.device(self.device):
+            with device or self.device:
                 model: Recommender = bound(*arguments)
         except ValueError as error:
             raise SpecError(

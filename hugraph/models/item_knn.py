@@ -114,5 +114,9 @@ class ItemKNN(nn.Module):
 def _incidence(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
     ones = torch.ones(len(rows), device=rows.device)
     return torch.sparse_coo_tensor(
-        torch.stack([rows, columns]), ones, (num_rows, num_columns), check_invariants=True
+        torch.stack([rows, columns]),
+        ones,
+        (num_rows, num_columns),
+        device=rows.device,
+        check_invariants=True,
     ).coalesce()

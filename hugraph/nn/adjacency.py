@@ -299,7 +299,12 @@ def _sparse_tensor(row_starts: Tensor, columns: Tensor, weights: Tensor) -> Tens
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(
-            row_starts, columns, weights, size=(n, n), check_invariants=True
+            row_starts,
+            columns,
+            weights,
+            size=(n, n),
+            device=weights.device,
+            check_invariants=True,
         )
 
 

@@ -235,6 +235,18 @@ def test_a_fit_is_refused_under_a_limit_of_the_system_before_the_model_is_made(t
     assert not run.exists()
 
 
+@pytest.mark.parametrize("dim", [10**7, 10**12])
+def test_a_model_too_large_even_for_a_handful_is_refused_with_a_setting_that_fits(
+    prepared, monkeypatch, dim
+):
+    experiment = prepared(f"model={{component: bpr_mf, dim: {dim}}}", "objective.penalties=0")
+    assert least_demand(experiment).total() == 10 * (90 + 60) * dim * 4
+    give(monkeypatch, 10**9)
+    with pytest.raises(ResourceError, match="fitting takes at least") as caught:
+        require_memory(experiment)
+    assert caught.value.fix.startswith("set model.dim=")
+
+
 def test_demand_is_linear_in_users_and_items(prepared):
     sizes = [(200, 100), (300, 100), (200, 150), (300, 150)]
     totals = [
