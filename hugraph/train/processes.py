@@ -23,6 +23,7 @@ from hugraph.errors import ResourceError, RunError, is_out_of_memory
 from hugraph.interfaces import Batch, Triples
 
 _LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_ARRIVAL = timedelta(minutes=5)  # until all have started
 _PATIENCE = timedelta(hours=2)  # the others wait so long while the first one validates
 
 
@@ -33,17 +34,32 @@ def joined() -> "Iterator[Processes | None]":
     They talk by gloo on a CPU, and by NCCL where torch sees a GPU.
 
     Raises:
-        ResourceError: If the others cannot be reached.
+        ResourceError: If the others do not arrive, or what `torchrun` sets is not a number.
     """
     if not all(name in os.environ for name in _LAUNCHED) or os.environ["WORLD_SIZE"] == "1":
         yield None
         return
+    for name in ("RANK", "WORLD_SIZE", "MASTER_PORT", "LOCAL_RANK"):
+        if not os.environ.get(name, "0").isdecimal():
+            raise ResourceError(
+                f"{name} is {os.environ[name]!r}, which is no number",
+                at="the environment",
+                fix="start with `torchrun`, which sets it, or unset it to fit in one process",
+            )
     backend = "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"
+    try:
+        store, rank, size = next(rendezvous("env://", timeout=_ARRIVAL))
+    except (RuntimeError, ValueError) as error:
+        raise ResourceError(
+            f"the processes did not come together: {str(error).splitlines()[0].rstrip('.')}",
+            at=f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}",
+            fix="set MASTER_ADDR and MASTER_PORT to where process 0 is, and start all processes",
+        ) from error
+    store.set_timeout(_PATIENCE)
     with _within_reach():
-        store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
         dist.init_process_group(
             backend,
             store=PrefixStore("training", store),

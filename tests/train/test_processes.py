@@ -3,6 +3,7 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
+from hugraph.errors import ResourceError
 from hugraph.interfaces import ItemBatch, Triples
 from hugraph.train.processes import Processes, joined
 from tests.train.together import EQUAL, TABLES, step, train, train_in
@@ -170,6 +172,40 @@ def test_a_process_alone_joins_nobody(monkeypatch):
         monkeypatch.setenv(name, value)
     with joined() as processes:
         assert processes is None
+
+
+def launched(monkeypatch, **variables):
+    common = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    for name, value in {**common, **variables}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE", "MASTER_PORT", "LOCAL_RANK"])
+@pytest.mark.parametrize("value", ["abc", "-1", ""])
+def test_a_variable_of_the_launcher_that_is_no_number_is_named(monkeypatch, name, value):
+    launched(monkeypatch, **{name: value})
+    with pytest.raises(ResourceError) as caught, joined():
+        pass
+    assert caught.value.what == f"{name} is {value!r}, which is no number"
+    assert "`torchrun`" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "Timed out after"),
+        ({"MASTER_PORT": "70000"}, "port must have value from 0 to 65535 but was 70000"),
+    ],
+)
+def test_processes_that_do_not_arrive_are_not_waited_for_as_long_as_a_validation(
+    monkeypatch, variables, said
+):
+    monkeypatch.setattr("hugraph.train.processes._ARRIVAL", timedelta(milliseconds=10))
+    launched(monkeypatch, **variables)
+    with pytest.raises(ResourceError) as caught, joined():
+        pass
+    assert caught.value.what.startswith(f"the processes did not come together: {said}")
+    assert caught.value.at.startswith("127.0.0.1:") and "MASTER_ADDR" in caught.value.fix
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(7, [2, 2, 3]), (3, [1, 1, 1]), (300, [100] * 3)])
