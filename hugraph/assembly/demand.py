@@ -21,6 +21,7 @@ from hugraph.data.features import stays_on_disk
 from hugraph.data.split import Pairs, Split
 from hugraph.errors import ResourceError, SpecError
 from hugraph.interfaces import TokenBag
+from hugraph.train.processes import Processes
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,10 @@ Sizes = Mapping[str, int]
 _USERS, _ITEMS = "its users", "its items"  # no names of modalities
 _FEW_USERS, _FEW_TOKENS = 8, 2
 _FEW_ITEMS = (64, 1024, 4096)  # the most that are tried, since a model may have levels of intents
+
+
+class TooLargeError(ResourceError):
+    """More memory is asked for than is free."""
 
 
 class Demand(NamedTuple):
@@ -85,23 +90,29 @@ def least_demand(experiment: Experiment) -> Demand | None:
     )
 
 
-def require_memory(experiment: Experiment) -> None:
+def require_memory(experiment: Experiment, processes: Processes | None = None) -> None:
     """Refuses what cannot be fitted in the memory that is free, before any of it is taken.
 
     What passes may still be too large: see [`least_demand`][hugraph.assembly.demand.least_demand].
 
+    Args:
+        experiment: Spec and data.
+        processes: Those that train together. Each calls this, and waits for the others, so that all
+            have asked before one of them takes any memory.
+
     Raises:
-        ResourceError: With a setting that asks for less than is free, if there is one.
+        TooLargeError: With a setting that asks for less than is free, if there is one.
     """
-    if (demand := least_demand(experiment)) is None:
-        return
-    for needed, there in _lacking(experiment, demand):
-        raise ResourceError(
-            f"fitting takes at least {readable(needed)} of memory more than the data, "
-            f"{readable(there.free)} are free: {_listing(demand)}",
-            at=there.limit,
-            fix=_way_out(experiment),
-        )
+    if (demand := least_demand(experiment)) is not None:
+        for needed, there in _lacking(experiment, demand, processes):
+            raise TooLargeError(
+                f"fitting takes at least {readable(needed)} of memory more than the data, "
+                f"{readable(there.free)} are free: {_listing(demand)}",
+                at=there.limit,
+                fix=_way_out(experiment, processes),
+            )
+    if processes is not None:
+        processes.highest(0)
 
 
 def readable(size: int) -> str:
@@ -109,13 +120,18 @@ def readable(size: int) -> str:
     return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
 
 
-def _lacking(experiment: Experiment, demand: Demand) -> list[tuple[int, Room]]:
-    """What is asked of each memory that has less, and what it has."""
-    rooms = [(demand.total(), room())]
+def _lacking(
+    experiment: Experiment, demand: Demand, processes: Processes | None
+) -> list[tuple[int, Room]]:
+    """What is asked of each memory that has less, and what it has for this process."""
+    held, saved, others = demand.total() - demand.checkpoint, demand.checkpoint, 0
+    if processes is not None:
+        saved = saved if processes.rank == 0 else 0  # the first one writes
+        others = processes.size_here - 1
+    rooms = [(held + saved, room(beside=others * held))]
     if experiment.device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(experiment.device)
-        on_gpu = demand.total() - demand.checkpoint
-        rooms = [(on_gpu, Room(free, "the memory of the GPU")), (demand.checkpoint, room())]
+        rooms = [(held, Room(free, "the memory of the GPU")), (saved, room())]
     return [(needed, there) for needed, there in rooms if there and needed > there.free]
 
 
@@ -130,14 +146,14 @@ def _listing(demand: Demand) -> str:
     return ", ".join(f"{readable(size)} for {names[name]}" for name, size in parts if size)
 
 
-def _way_out(experiment: Experiment) -> str:
+def _way_out(experiment: Experiment, processes: Processes | None) -> str:
     """Names the settings that would ask for less than is free."""
     found: list[str] = []
     for change, smaller in _smaller(experiment):
         if any(change.partition("=")[0] == key.partition("=")[0] for key in found):
             continue  # it needs no smaller value
         demand = least_demand(smaller)
-        if demand is not None and not _lacking(smaller, demand):
+        if demand is not None and not _lacking(smaller, demand, processes):
             found.append(f"{change} (at least {readable(demand.total())})")
     if found:
         return f"set {' or '.join(found)}"

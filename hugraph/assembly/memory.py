@@ -23,7 +23,7 @@ class Room(NamedTuple):
     limit: str
 
 
-def room(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> Room | None:
+def room(proc: Path = _PROC, cgroups: Path = _CGROUPS, *, beside: int = 0) -> Room | None:
     """The tightest of the machine, the control groups and the limits of the process.
 
     Swap counts, and so does what the system holds of files and can drop: the number may be too
@@ -32,6 +32,7 @@ def room(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> Room | None:
     Args:
         proc: Where the system tells of itself.
         cgroups: Where it tells of control groups, of version 1 or 2.
+        beside: Bytes that other processes will take of what they share with this one.
 
     Returns:
         None where the system does not tell.
@@ -44,6 +45,7 @@ def room(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> Room | None:
     rooms += [
         Room(free + swap, f"the control group {name}") for name, free in _groups(proc, cgroups)
     ]
+    rooms = [Room(shared.free - beside, shared.limit) for shared in rooms]
     taken = _numbers(proc / "self" / "status")
     for kind, used, name in (
         (resource.RLIMIT_AS, "VmSize", "RLIMIT_AS (ulimit -v)"),

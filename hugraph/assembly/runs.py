@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from hugraph import __version__
+from hugraph.assembly.demand import require_memory
 from hugraph.assembly.experiment import Experiment, load_data
 from hugraph.assembly.record import (
     RECORD,
@@ -184,9 +185,11 @@ def complete(
     Raises:
         RunError: If the directory holds a run of another spec or of other data, or no run.
         BusyError: If another process holds it.
+        TooLargeError: If less memory is free than training takes at the least.
     """
     if not (path / RECORD).exists():
         experiment = Experiment.prepare(spec, dataset)
+        require_memory(experiment)
         model = experiment.build_model()
         with RunDir.create(path) as run:
             begin(experiment, run)
@@ -204,6 +207,7 @@ def complete(
             _require_data(dataset, read_record(run).data, str(path))
             return read_result(run)
         experiment = reopen(path, data=spec.data.source.options.get("path"))
+        require_memory(experiment)
         go_on(experiment, run)
         return finish(experiment, experiment.build_model(), run, on_progress)
 

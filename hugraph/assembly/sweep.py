@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hugraph.assembly.demand import TooLargeError
 from hugraph.assembly.experiment import load_data
 from hugraph.assembly.runs import RESULT, complete, read_result
 from hugraph.assembly.sections import SCHEMA, Spec
@@ -152,7 +153,7 @@ class Sweep:
                 fits.append(Fit(seed, value, result["epochs"], result["seconds"]))
         except _HopelessError as stopped:
             study.prune(claim, str(stopped))
-        except (DataError, DivergedError, SpecError) as error:
+        except (DataError, DivergedError, SpecError, TooLargeError) as error:
             study.fail(claim, f"{error.at}: {error.what}" if error.at else error.what)
         except Exception as error:
             if not is_out_of_memory(error):

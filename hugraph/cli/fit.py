@@ -153,6 +153,7 @@ def _assist(
 ) -> None:
     """Trains along with the first process, and neither says nor writes anything."""
     from hugraph.assembly import SCHEMA, Experiment, reopen, runs
+    from hugraph.assembly.demand import require_memory
 
     if resume is not None:
         experiment = reopen(Path(resume), data=data, overrides=overrides)
@@ -160,6 +161,7 @@ def _assist(
         assert spec is not None
         resolved = SCHEMA.resolve(spec, (*data_overrides(data), *overrides))
         experiment = Experiment.prepare(resolved)
+    require_memory(experiment, processes)
     runs.assist(experiment, experiment.build_model(), processes)
 
 
@@ -182,7 +184,7 @@ def _begin(
             pass  # refused now if it is in use, not after the data are loaded
     experiment = Experiment.prepare(resolved)
     _introduce(experiment, quiet)
-    require_memory(experiment)
+    require_memory(experiment, processes)
     model = experiment.build_model()  # a run begins only once nothing is wrong with it
     with RunDir.create(path) as run:
         begin(experiment, run)
@@ -207,7 +209,7 @@ def _go_on(
     with RunDir.resume(path) as run:
         experiment = reopen(path, data=data, overrides=overrides)
         _introduce(experiment, quiet)
-        require_memory(experiment)
+        require_memory(experiment, processes)
         model = experiment.build_model()
         before = _result_file(path)
         go_on(experiment, run)

@@ -39,7 +39,7 @@ def joined() -> "Iterator[Processes | None]":
     if not all(name in os.environ for name in _LAUNCHED) or os.environ["WORLD_SIZE"] == "1":
         yield None
         return
-    for name in ("RANK", "WORLD_SIZE", "MASTER_PORT", "LOCAL_RANK"):
+    for name in ("RANK", "WORLD_SIZE", "MASTER_PORT", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         if not os.environ.get(name, "0").isdecimal():
             raise ResourceError(
                 f"{name} is {os.environ[name]!r}, which is no number",
@@ -81,11 +81,13 @@ class Processes:
     Attributes:
         rank: From 0. The first one validates and writes the run.
         size: How many there are.
+        size_here: How many of them are on this machine, as far as `torchrun` says.
     """
 
     def __init__(self, rank: int, size: int, store: Store) -> None:
         self.rank = rank
         self.size = size
+        self.size_here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         self._store = store
 
     def part(self, batch: Batch) -> tuple[Batch, float]:

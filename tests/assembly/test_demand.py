@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hugraph.assembly import SCHEMA, Experiment, demand
-from hugraph.assembly.demand import Demand, least_demand, readable, require_memory
+from hugraph.assembly.demand import Demand, TooLargeError, least_demand, readable, require_memory
 from hugraph.assembly.memory import Room, room
 from hugraph.errors import ResourceError
 from hugraph.interfaces import TokenBag
@@ -26,7 +26,9 @@ def prepared(tmp_path):
 
 
 def give(monkeypatch, free):
-    monkeypatch.setattr(demand, "room", lambda: Room(free, "the memory of a test"))
+    monkeypatch.setattr(
+        demand, "room", lambda beside=0: Room(free - beside, "the memory of a test")
+    )
 
 
 def test_the_demand_of_a_factorisation_worked_by_hand(prepared):
@@ -111,6 +113,38 @@ def test_what_is_there_is_not_refused_and_a_byte_less_is(prepared, monkeypatch):
     assert "for a checkpoint being written" in caught.value.what
 
 
+class Together:
+    """Three processes on this machine, of which this is the one of a rank."""
+
+    size_here = 3
+
+    def __init__(self, rank):
+        self.rank = rank
+        self.waited = 0
+
+    def highest(self, number):
+        self.waited += 1
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_processes_on_one_machine_share_its_memory(prepared, monkeypatch, rank):
+    experiment, processes = prepared(), Together(rank)
+    demand = least_demand(experiment)
+    in_each = demand.weights + demand.optimizer + demand.features
+    whole = 3 * in_each + (0 if rank else demand.checkpoint)  # which the first one writes
+    give(monkeypatch, whole)
+    require_memory(experiment, processes)
+    assert processes.waited == 1  # until the others have asked as well
+    give(monkeypatch, whole - 1)
+    with pytest.raises(TooLargeError):
+        require_memory(experiment, processes)
+    assert processes.waited == 1
+    give(monkeypatch, demand.total() + 2 * in_each // 10)
+    with pytest.raises(TooLargeError, match="fitting takes at least"):
+        require_memory(experiment, processes)
+    require_memory(experiment)
+
+
 def test_a_refusal_names_the_largest_setting_that_asks_for_less_than_there_is(
     prepared, monkeypatch
 ):
@@ -154,7 +188,7 @@ def test_a_system_that_does_not_tell_refuses_nothing(prepared, monkeypatch):
     give(monkeypatch, 10)
     with pytest.raises(ResourceError):
         require_memory(experiment)
-    monkeypatch.setattr(demand, "room", lambda: None)
+    monkeypatch.setattr(demand, "room", lambda **_: None)
     require_memory(experiment)
 
 

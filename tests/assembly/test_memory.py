@@ -57,6 +57,17 @@ def test_a_limit_of_the_process_is_tighter(system, monkeypatch):
     assert room(*system).free == 0
 
 
+def test_what_others_will_take_leaves_less_of_the_machine_but_not_of_the_limit_of_a_process(
+    system, monkeypatch
+):
+    (system[0] / "self" / "cgroup").write_text("0::/a\n")
+    group(system, "a", max=4 * GB, current=GB)
+    assert room(*system, beside=GB).free == room(*system).free - GB
+    assert room(*system, beside=9 * GB).free == 0
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (2 * GB, 2 * GB))
+    assert room(*system, beside=GB) == room(*system)
+
+
 def test_a_system_that_does_not_tell_sets_no_limit(tmp_path):
     assert room(tmp_path, tmp_path) is None
 

@@ -106,7 +106,7 @@ def test_a_model_without_an_item_graph_has_no_edges(spec, tmp_path):
 
 
 def test_where_memory_is_not_enough_nothing_is_made(spec, tmp_path, monkeypatch):
-    monkeypatch.setattr(demand, "room", lambda: Room(1000, "the memory of a test"))
+    monkeypatch.setattr(demand, "room", lambda **_: Room(1000, "the memory of a test"))
     resolved = spec("train.epochs=2")
     experiment = Experiment.prepare(resolved)
     edges, whole = experiment.edges([2])[2], demand.least_demand(experiment)

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from hugraph.assembly import demand
 from hugraph.assembly.experiment import Experiment, load_data
+from hugraph.assembly.memory import Room
 from hugraph.assembly.sections import SCHEMA
 from hugraph.assembly.space import Space
 from hugraph.assembly.study import Study
@@ -98,6 +100,18 @@ def test_a_trial_that_cannot_be_fitted_is_shown_and_stops_nothing(tmp_path):
     assert outcome.selected.trial.point == {"model": "{id_dim: 8}", "train.lr": "0.01"}
     sweep.run(tmp_path / "out", lambda trial, trials: ended.append(trial.number))
     assert len(ended) == 6  # a failed trial is not tried again
+
+
+def test_a_trial_that_needs_more_memory_than_is_free_fails_before_its_model_is_made(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(demand, "room", lambda **_: Room(200_000, "the memory of a test"))
+    sweep = planned(tmp_path, grid=("model.dim=[4, 4000]",))
+    few, many = sweep.run(tmp_path / "out").trials
+    assert (few.state, few.point) == ("complete", {"model.dim": "4"})
+    assert many.state == "failed"
+    assert many.reason.startswith("the memory of a test: fitting takes at least 24 MB")
+    assert not list((tmp_path / "out" / f"trials/{many.number:03d}").glob("seed-*"))
 
 
 def test_any_other_error_stops_the_sweep_and_leaves_the_trial_to_be_gone_on_with(

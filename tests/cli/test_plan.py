@@ -54,7 +54,7 @@ def test_a_plan_as_json_takes_what_fit_takes(hugraph, spec):
 def test_without_memory_there_is_still_a_plan_and_fit_ends_with_the_same_words(
     hugraph, spec, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(demand, "room", lambda: Room(100_000, "the memory of a test"))
+    monkeypatch.setattr(demand, "room", lambda **_: Room(100_000, "the memory of a test"))
     code, out, err = hugraph("plan", "--spec", spec)
     assert code == 7
     assert re.search(r"^memory +over \S+ MB of \S+ GB +a bound", out, flags=re.MULTILINE)
@@ -71,9 +71,9 @@ def test_without_memory_there_is_still_a_plan_and_fit_ends_with_the_same_words(
 
 def test_a_run_that_goes_on_is_refused_too(hugraph, spec, monkeypatch):
     assert hugraph("fit", "--spec", spec, "--run", "mine", "-q", "train.epochs=1").code == 0
-    monkeypatch.setattr(demand, "room", lambda: Room(100_000, "the memory of a test"))
+    monkeypatch.setattr(demand, "room", lambda **_: Room(100_000, "the memory of a test"))
     assert hugraph("fit", "--resume", "mine", "-q", "train.epochs=2").code == 7
-    monkeypatch.setattr(demand, "room", lambda: None)
+    monkeypatch.setattr(demand, "room", lambda **_: None)
     assert hugraph("fit", "--resume", "mine", "-q", "train.epochs=2").code == 0
 
 
