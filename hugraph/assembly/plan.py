@@ -26,6 +26,7 @@ from hugraph.nn.adjacency import diagonal, num_edges
 from hugraph.seed import stream
 from hugraph.train import BatchDone, EpochDone, RunDir, fit
 from hugraph.train.batches import Batches
+from hugraph.train.run_dir import require_unbegun
 
 _clock = time.perf_counter
 _ENOUGH = 0.3  # seconds of validation from which the rest follows
@@ -130,8 +131,10 @@ def make_plan(spec: Spec, path: Path, *, seconds: float = 2.0) -> tuple[Plan, Ex
         SpecError: As when fitting.
         DataError: As when fitting, but for a graph, whose fault is the plan's `refusal`.
         DivergedError: If training diverges already here.
+        RunError: If `path` holds anything.
         ResourceError: If the temporary directory cannot be written.
     """
+    require_unbegun(path)
     home = next(place for place in path.absolute().parents if place.exists())
     held, room = memory.resident(), memory.room()
     began = _clock()
@@ -152,7 +155,7 @@ def make_plan(spec: Spec, path: Path, *, seconds: float = 2.0) -> tuple[Plan, Ex
         return replace(_unbuilt(plan, experiment), refusal=refusal), experiment
     prepared = _clock() - began
     plan = replace(_built(plan, experiment, model), begin=prepared)
-    with TemporaryDirectory(prefix=".hugraph-plan-", dir=home) as directory:
+    with _directory_in(home) as directory:
         watch, files = _calibrated(experiment, model, Path(directory), seconds)
     validations = _validations(experiment, model)
     stages = _stages(experiment, model, watch, validations)
@@ -165,6 +168,17 @@ def make_plan(spec: Spec, path: Path, *, seconds: float = 2.0) -> tuple[Plan, Ex
         end=(2 if stages else 3) * validations[-1],
     )
     return plan, experiment
+
+
+def _directory_in(home: Path) -> TemporaryDirectory[str]:
+    try:
+        return TemporaryDirectory(prefix=".hugraph-plan-", dir=home)
+    except OSError as error:
+        raise ResourceError(
+            f"no run can be written there ({error.strerror})",
+            at=str(home),
+            fix="mend the permissions, or choose another --run",
+        ) from error
 
 
 def _unbuilt(plan: Plan, experiment: Experiment) -> Plan:

@@ -59,6 +59,8 @@ def recommend(
     """
     if everybody == bool(users):
         raise click.UsageError("Give either --user ID or --all.")
+    if out is not None and as_json:
+        raise click.UsageError("Give either --json or --out; --out FILE.jsonl writes JSON lines.")
     if out is not None:
         require_out(out, _SUFFIXES, run)
 

@@ -66,14 +66,12 @@ class RunDir:
             BusyError: If another process holds it.
             ResourceError: If it cannot be made.
         """
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path.name} is a file", at=str(path), fix="choose another --run")
         if not (path / _LOCK).exists():
-            _require_unbegun(path)
+            require_unbegun(path)
         atomic.make_directory(path)
         with locked(path / _LOCK):
             atomic.remove_temporaries(path)
-            _require_unbegun(path)
+            require_unbegun(path)
             run = cls(path)
             try:
                 yield run
@@ -214,9 +212,16 @@ class RunDir:
             )
 
 
-def _require_unbegun(path: Path) -> None:
+def require_unbegun(path: Path) -> None:
+    """Makes sure that a new run may be made at `path`.
+
+    Raises:
+        RunError: If `path` exists and holds anything but what a run leaves that is not begun.
+    """
     if not path.exists():
         return
+    if not path.is_dir():
+        raise RunError(f"{path.name} is a file", at=str(path), fix="choose another --run")
     found = sorted(entry.name for entry in path.iterdir())
     unbegun = {_LOCK, *_BEFORE_RECORD} if _LOCK in found else set()
     if not set(found) <= unbegun:

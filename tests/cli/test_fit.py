@@ -244,6 +244,7 @@ def test_asking_for_more_items_than_there_are_gives_all_unseen_and_says_so(hugra
         (["recommend", "nowhere", "--user", "u1"], 5, "no run nowhere"),
         (["recommend", "nowhere"], 2, "either --user ID or --all"),
         (["recommend", "nowhere", "--all", "--out", "x.xlsx"], 2, r"\.parquet"),
+        (["recommend", "nowhere", "--all", "--out", "x.jsonl", "--json"], 2, "--json or --out"),
         (["recommend", "nowhere", "--user", "u1", "--k", "0"], 2, "0 is not in the range"),
         (["evaluate", "nowhere"], 5, "no run nowhere"),
         (["runs", "nowhere"], 5, "no directory nowhere"),

@@ -69,6 +69,13 @@ def test_without_memory_there_is_still_a_plan_and_fit_ends_with_the_same_words(
     assert made["refusal"].startswith("fitting takes") and made["memory"] is None
 
 
+def test_a_plan_for_a_run_that_is_there_says_what_fit_says(hugraph, spec):
+    assert hugraph("fit", "--spec", spec, "--run", "mine", "-q", "train.epochs=1").code == 0
+    for command in ("fit", "plan"):
+        code, out, err = hugraph(command, "--spec", spec, "--run", "mine")
+        assert (code, out) == (5, "") and "continue it with --resume mine" in err
+
+
 def test_a_run_that_goes_on_is_refused_too(hugraph, spec, monkeypatch):
     assert hugraph("fit", "--spec", spec, "--run", "mine", "-q", "train.epochs=1").code == 0
     monkeypatch.setattr(demand, "room", lambda **_: Room(100_000, "the memory of a test"))
@@ -85,6 +92,9 @@ def test_a_run_that_goes_on_is_refused_too(hugraph, spec, monkeypatch):
         (["--spec", "SPEC", "--data", "nowhere"], 4, "nowhere"),
         (["--spec", "SPEC", "graph.max_pairs=10"], 4, "max_items_per_user"),
         (["--spec", "SPEC", "train.lr=1e30"], 6, "lower train.lr"),
+        (["--spec", "SPEC", "--run", "."], 5, "already holds something (small.yaml)"),
+        (["--spec", "SPEC", "--run", "small.yaml"], 5, "small.yaml is a file"),
+        (["--spec", "SPEC", "--run", "small.yaml/x"], 7, "fix: mend the permissions, or choose"),
     ],
 )
 def test_mistakes_end_as_those_of_a_fit(hugraph, spec, arguments, code, message):
