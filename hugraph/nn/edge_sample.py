@@ -37,7 +37,8 @@ class EdgeSampler(nn.Module):
     With $W$ the sum of $A$ and $n$ edges to draw, the weights are laid end to end, row by row, and
     cut into $n$ equal parts; each part gives one place, at random. So an entry $A_{ij}$ is drawn
     $n A_{ij} / W$ times on average, and each draw stands for $W / n$. An entry on the diagonal is
-    one like every other. Of a graph without weights, $n$ equal to its entries gives each once.
+    one like every other. Of a graph without weights, $n$ equal to its entries gives each once, and
+    a larger $n$ the same.
 
     Estimates are unbiased, and their variance is at most $1/n$ times that of a single edge. A draw
     takes time for its edges alone, times a logarithm, and random numbers from torch's generator.
@@ -77,7 +78,12 @@ class EdgeSampler(nn.Module):
         self.total = float(len(columns) if weights is None else weights.double().sum())
 
     def draw(self, num_edges: int) -> EdgeSample:
-        """Draws `num_edges` edges, with replacement; none from an adjacency of zeros."""
+        """Draws `num_edges` edges, with replacement; none from an adjacency of zeros.
+
+        Without weights, no more are drawn than there are entries, which are all of them.
+        """
+        if self.cumulative is None:
+            num_edges = min(num_edges, len(self.columns))
         if not self.total or not num_edges:
             nobody = self.columns.new_empty(0).long()
             return EdgeSample(nobody, nobody, 0.0)

@@ -37,10 +37,11 @@ def test_two_edges_and_a_loop_pool_to_a_mean_worked_by_hand():
     assert_close(sample.pooled(assignment), torch.tensor([[1.0, 3], [3, 1]]).double())
 
 
-def test_as_many_edges_as_there_are_give_each_once_and_the_exact_result():
+@pytest.mark.parametrize("num_edges", [9, 10, 10**15])
+def test_as_many_edges_as_there_are_give_each_once_and_the_exact_result(num_edges):
     assignment = torch.rand(4, 3).double()
     for sampler in samplers(TRIANGLE_WITH_TAIL, weighted=False):
-        sample = sampler.draw(9)
+        sample = sampler.draw(num_edges)
         drawn = torch.zeros(4, 4).double()
         drawn[sample.targets, sample.sources] += 1
         assert_close(drawn, TRIANGLE_WITH_TAIL)
