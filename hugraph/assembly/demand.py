@@ -21,6 +21,7 @@ from hugraph.data.features import stays_on_disk
 from hugraph.data.split import Pairs, Split
 from hugraph.errors import ResourceError, SpecError
 from hugraph.interfaces import TokenBag
+from hugraph.train.checkpoint import file_bytes, table_bytes
 from hugraph.train.processes import Processes
 
 log = logging.getLogger(__name__)
@@ -80,17 +81,17 @@ def least_demand(experiment: Experiment) -> Demand | None:
     except Exception as error:  # a model of another package may do as it likes
         log.debug("the least memory of %s is unknown: %s", spec.model.name, error)
         return None
-    moments = 2 * max(trained, default=0)
+    file = file_bytes(weights, *trained)
     takes_features = "modality_features" in runtime(spec.model.constructor)
     return Demand(
         weights=2 * weights,
-        optimizer=moments,
-        checkpoint=2 * (weights + moments),
+        optimizer=file - weights,
+        checkpoint=2 * file,
         features=_copied_features(experiment) if takes_features else 0,
     )
 
 
-def require_memory(experiment: Experiment, processes: Processes | None = None) -> None:
+def require_memory(experiment: Experiment, processes: Processes | None = None) -> Demand | None:
     """Refuses what cannot be fitted in the memory that is free, before any of it is taken.
 
     What passes may still be too large: see [`least_demand`][hugraph.assembly.demand.least_demand].
@@ -99,6 +100,9 @@ def require_memory(experiment: Experiment, processes: Processes | None = None) -
         experiment: Spec and data.
         processes: Those that train together. Each calls this, and waits for the others, so that all
             have asked before one of them takes any memory.
+
+    Returns:
+        What `least_demand` says.
 
     Raises:
         TooLargeError: With a setting that asks for less than is free, if there is one.
@@ -113,6 +117,7 @@ def require_memory(experiment: Experiment, processes: Processes | None = None) -
             )
     if processes is not None:
         processes.highest(0)
+    return demand
 
 
 def readable(size: int) -> str:
@@ -229,9 +234,7 @@ def _tables(experiment: Experiment, sizes: Sizes) -> NDArray[np.int64]:
             model = few.build_model(torch.device("meta"))  # takes no memory, however wide it is
         except RuntimeError:  # it already computes with its tensors
             model = few.build_model()
-    state = cast(nn.Module, model).state_dict().values()
-    trained = [sum(p.nbytes for p in stage.parameters) for stage in model.stages()]
-    return np.array([sum(t.nbytes for t in state), *trained])
+    return np.array(table_bytes(cast(nn.Module, model), model.stages()))
 
 
 def _data(like: Experiment, sizes: Sizes) -> tuple[Dataset, Split]:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from hugraph.assembly import memory
-from hugraph.assembly.demand import least_demand, require_memory
+from hugraph.assembly.demand import Demand, least_demand, require_memory
 from hugraph.assembly.experiment import Experiment
 from hugraph.assembly.options import options, runtime
 from hugraph.assembly.runs import begin
@@ -26,12 +26,12 @@ from hugraph.nn.adjacency import diagonal, num_edges
 from hugraph.seed import stream
 from hugraph.train import BatchDone, EpochDone, RunDir, fit
 from hugraph.train.batches import Batches
+from hugraph.train.checkpoint import MOST_FILES
 from hugraph.train.run_dir import require_unbegun
 
 _clock = time.perf_counter
 _ENOUGH = 0.3  # seconds of validation from which the rest follows
 _EPOCHS = 2  # the first is not like the others
-_CHECKPOINTS = 5  # newest, the one before, the best that each of them names, one being written
 
 
 class StagePlan(NamedTuple):
@@ -149,12 +149,12 @@ def make_plan(spec: Spec, path: Path, *, seconds: float = 2.0) -> tuple[Plan, Ex
         plan = replace(plan, gpu_free=torch.cuda.mem_get_info(experiment.device)[0])
         torch.cuda.reset_peak_memory_stats(experiment.device)
     try:
-        require_memory(experiment)
+        demand = require_memory(experiment)
         model = experiment.build_model()
     except (DataError, ResourceError) as refusal:
         return replace(_unbuilt(plan, experiment), refusal=refusal), experiment
     prepared = _clock() - began
-    plan = replace(_built(plan, experiment, model), begin=prepared)
+    plan = replace(_built(plan, experiment, model, demand), begin=prepared)
     with _directory_in(home) as directory:
         watch, files = _calibrated(experiment, model, Path(directory), seconds)
     validations = _validations(experiment, model)
@@ -187,14 +187,13 @@ def _unbuilt(plan: Plan, experiment: Experiment) -> Plan:
     return replace(
         plan,
         least_memory=demand and demand.total(),
-        disk=demand and _CHECKPOINTS * (demand.weights // 2 + demand.optimizer),
+        disk=demand and MOST_FILES * demand.checkpoint // 2,
         edges=_estimated_edges(experiment),
     )
 
 
-def _built(plan: Plan, experiment: Experiment, model: Recommender) -> Plan:
-    parameters = list(cast(nn.Module, model).parameters())
-    demand, edges = least_demand(experiment), None
+def _built(plan: Plan, experiment: Experiment, model: Recommender, demand: Demand | None) -> Plan:
+    parameters, edges = list(cast(nn.Module, model).parameters()), None
     if _takes_item_graph(experiment):
         graph = experiment.item_adjacency
         loops = int(diagonal(graph, torch.ones(1, device=experiment.device)).count_nonzero())
@@ -222,7 +221,7 @@ def _disk(experiment: Experiment, files: dict[str, int], stages: tuple[StagePlan
     evaluated = experiment.spec.evaluate.options
     scores = len(experiment.test.users) * len(evaluated["metrics"]) * len(evaluated["k"])
     grown = math.ceil(by_epoch * epochs / epochs_here) if stages else by_epoch
-    return _CHECKPOINTS * max(checkpoints) + grown + once + 8 * scores
+    return MOST_FILES * max(checkpoints) + grown + once + 8 * scores
 
 
 def _estimated_edges(experiment: Experiment) -> EdgeEstimate | None:

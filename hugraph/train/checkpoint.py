@@ -11,21 +11,23 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import safetensors
 import safetensors.torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hugraph.errors import ResourceError, RunError
+from hugraph.interfaces import Stage
 from hugraph.train import atomic
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+MOST_FILES = 5  # newest, the one before, the best that each of them names, one being written
 _FILE_NAME = re.compile(r"epoch-(\d{6,})-[0-9a-f]{8}\.safetensors")
 _MAX_RECORD_BYTES = 2**20
 _RECORD = {"format": int, "epoch": int, "state": dict, "file": dict, "best": dict}
@@ -178,6 +180,20 @@ class Checkpoints:
         for path in list(self._directory.glob("epoch-*")):
             if match := _FILE_NAME.fullmatch(path.name):
                 yield path, int(match[1])
+
+
+def table_bytes(module: nn.Module, stages: Sequence[Stage]) -> list[int]:
+    """Bytes of the weights of a model, then of the parameters of each of its stages."""
+    trained = [sum(p.nbytes for p in stage.parameters) for stage in stages]
+    return [sum(t.nbytes for t in module.state_dict().values()), *trained]
+
+
+def file_bytes(weights: int, *trained: int) -> int:
+    """The most tensors of one file, in bytes, of the sizes of `table_bytes`.
+
+    Beside the weights there are Adam's two moments of each parameter of a stage.
+    """
+    return weights + 2 * max(trained, default=0)
 
 
 class _DamageError(Exception):

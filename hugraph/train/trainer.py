@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
@@ -19,6 +19,7 @@ from hugraph.interfaces import Interactions, Recommender, Scorer, Stage
 from hugraph.seed import deterministic, seed_torch
 from hugraph.train import atomic
 from hugraph.train.batches import Batches
+from hugraph.train.checkpoint import MOST_FILES, file_bytes, table_bytes
 from hugraph.train.config import TrainConfig
 from hugraph.train.objective import Objective
 from hugraph.train.optimizer import StageOptimizer
@@ -262,9 +263,9 @@ class _Fitting:
                 _load_weights(self._module, _part(saved.tensors, "model/"))
             run.cut_metrics(self._position.metrics_bytes)
             if not self._position.is_the_end(len(self._stages), config):
-                one = _checkpoint_bytes(self._module, self._stages)
-                # Four may be kept, and one is being written.
-                atomic.require_space(run.path, max(one, 5 * one - run.checkpoints.occupied()))
+                one = file_bytes(*table_bytes(self._module, self._stages))
+                most = MOST_FILES * one
+                atomic.require_space(run.path, max(one, most - run.checkpoints.occupied()))
         if processes is not None:
             self._start_together(processes, train)
 
@@ -503,9 +504,3 @@ def _load_weights(module: nn.Module, weights: Weights) -> None:
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> Weights:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-
-def _checkpoint_bytes(module: nn.Module, stages: Sequence[Stage]) -> int:
-    weights = sum(t.nbytes for t in module.state_dict().values())
-    moments = max((2 * sum(p.nbytes for p in s.parameters) for s in stages), default=0)
-    return weights + moments

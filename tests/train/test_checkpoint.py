@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from hugraph.errors import ResourceError, RunError
 from hugraph.train import atomic
-from hugraph.train.checkpoint import Checkpoints
+from hugraph.train.checkpoint import Checkpoints, file_bytes
 from tests.train.faults import Crash, CrashingOs, FailingOs
 
 
@@ -304,3 +304,8 @@ def test_tied_and_strided_tensors_come_back_equal(tmp_path):
     loaded = Checkpoints(tmp_path).load().tensors
     assert_close(loaded["b"], matrix)
     assert_close(loaded["c"], matrix.T)
+
+
+def test_a_file_holds_weights_and_two_moments_of_the_stage_that_trains_most():
+    assert file_bytes(100, 30, 50) == 200
+    assert file_bytes(100) == 100  # nothing is trained
