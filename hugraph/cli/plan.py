@@ -39,7 +39,8 @@ def plan(
 
     Takes what `hugraph fit` takes. Data, graphs and model are made, steps taken for two seconds,
     some users validated, and one epoch is saved where the run will be and removed again. What that
-    shows is counted up to `train.epochs`; training may stop before. The exit code is 7, as that of
+    shows is counted up to `train.epochs`; training may stop before. Items and figures that a fit
+    leaves for TensorBoard at its end are not counted. The exit code is 7, as that of
     `fit`, if the memory is not enough.
 
     \b
@@ -64,6 +65,8 @@ def plan(
             f"{count(experiment.split.counts['train'], 'interaction')} to train on"
         )
         write_table(("what", "plan", "how it is known"), _rows(made))
+        if made.memory is not None:
+            write_line("note: items and figures for TensorBoard, at the end of a fit, come on top")
     if made.refusal is not None:
         raise made.refusal
 

@@ -23,11 +23,12 @@ def test_a_plan_is_a_table(hugraph, spec, tmp_path):
         r"huign on planted \(synthetic\): 90 users, 60 items, \d+ interactions to train on",
         lines[0],
     )
-    names = [line.split("  ")[0] for line in lines[2:] if not line.startswith(" ")]
+    names = [line.split("  ")[0] for line in lines[2:-1] if not line.startswith(" ")]
     assert names == [
         *("parameters", "item graph", "memory", "disk", "epoch", "3 epochs and the test"),
     ]
     assert re.search(r"^memory +\S+ .B of \S+ GB +measured$", out, flags=re.MULTILINE)
+    assert lines[-1] == "note: items and figures for TensorBoard, at the end of a fit, come on top"
     assert re.search(r"^  5 steps +\S+ s$", out, flags=re.MULTILINE)
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
 
