@@ -13,7 +13,7 @@ import hugraph
 ROOT = Path(hugraph.__file__).parent
 FLOORS = [
     {"hugraph"},  # the package itself
-    {"checks", "compiled", "errors", "process"},
+    {"checks", "compiled", "errors", "process", "sizes"},
     {"file_matrix"},
     {"dgl_backend", "interfaces", "metrics", "seed"},
     {"nn"},

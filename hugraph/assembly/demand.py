@@ -21,6 +21,7 @@ from hugraph.data.features import stays_on_disk
 from hugraph.data.split import Pairs, Split
 from hugraph.errors import ResourceError, SpecError
 from hugraph.interfaces import TokenBag
+from hugraph.sizes import in_bytes
 from hugraph.train.checkpoint import file_bytes, table_bytes
 from hugraph.train.processes import Processes
 
@@ -110,19 +111,14 @@ def require_memory(experiment: Experiment, processes: Processes | None = None) -
     if (demand := least_demand(experiment)) is not None:
         for needed, there in _lacking(experiment, demand, processes):
             raise TooLargeError(
-                f"fitting takes at least {readable(needed)} of memory more than the data, "
-                f"{readable(there.free)} are free: {_listing(demand)}",
+                f"fitting takes at least {in_bytes(needed)} of memory more than the data, "
+                f"{in_bytes(there.free)} are free: {_listing(demand)}",
                 at=there.limit,
                 fix=_way_out(experiment, processes),
             )
     if processes is not None:
         processes.highest(0)
     return demand
-
-
-def readable(size: int) -> str:
-    """A number of bytes for people: `1.27 GB`, `25 MB`."""
-    return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
 
 
 def _lacking(
@@ -148,7 +144,7 @@ def _listing(demand: Demand) -> str:
         "features": "scaled features",
     }
     parts = sorted(demand._asdict().items(), key=lambda part: -part[1])
-    return ", ".join(f"{readable(size)} for {names[name]}" for name, size in parts if size)
+    return ", ".join(f"{in_bytes(size)} for {names[name]}" for name, size in parts if size)
 
 
 def _way_out(experiment: Experiment, processes: Processes | None) -> str:
@@ -159,7 +155,7 @@ def _way_out(experiment: Experiment, processes: Processes | None) -> str:
             continue  # it needs no smaller value
         demand = least_demand(smaller)
         if demand is not None and not _lacking(smaller, demand, processes):
-            found.append(f"{change} (at least {readable(demand.total())})")
+            found.append(f"{change} (at least {in_bytes(demand.total())})")
     if found:
         return f"set {' or '.join(found)}"
     return "fit on a machine with more memory, or on fewer users and items: raise data.k_core"

@@ -10,6 +10,7 @@ import click
 from hugraph.cli.paths import PathName
 from hugraph.cli.terminal import count, write_json, write_line, write_table
 from hugraph.errors import DataError, ResourceError, SpecError, hint
+from hugraph.sizes import in_bytes
 
 if TYPE_CHECKING:
     from hugraph.data.dataset import Dataset
@@ -113,7 +114,7 @@ def _show(described: "Description", edges: Mapping[int, int] | None, *, has_spli
         f"{count(described.users, 'user')}, {count(described.items, 'item')}, "
         f"{count(described.interactions, 'interaction')}, "
         f"sparsity {100 * described.sparsity:.2f} %, "
-        f"{_size(described.bytes)} in memory, {count(described.titles, 'title')}"
+        f"{in_bytes(described.bytes)} in memory, {count(described.titles, 'title')}"
     )
     times, ratings = described.timestamps, described.ratings
     write_line(
@@ -157,7 +158,3 @@ def _show(described: "Description", edges: Mapping[int, int] | None, *, has_spli
         )
     for warning in described.warnings:
         write_line(f"note: {warning}")
-
-
-def _size(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"

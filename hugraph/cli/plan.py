@@ -8,6 +8,7 @@ import click
 from hugraph.cli.paths import PathName, data_overrides, new_directory
 from hugraph.cli.stopping import stoppable
 from hugraph.cli.terminal import count, write_json, write_line, write_table
+from hugraph.sizes import in_bytes
 
 if TYPE_CHECKING:
     from hugraph.assembly.plan import Plan
@@ -74,21 +75,21 @@ def plan(
 def _rows(plan: "Plan") -> list[tuple[str, str, str]]:
     rows = []
     if plan.parameters is not None and plan.parameter_bytes is not None:
-        number = f"{plan.parameters:,} ({_size(plan.parameter_bytes)})"
+        number = f"{plan.parameters:,} ({in_bytes(plan.parameter_bytes)})"
         rows.append(("parameters", number, "counted"))
     if plan.edges is not None:
         edges, sampled, items = plan.edges
         known = "counted" if sampled == items else f"estimated from {sampled:,} of {items:,} items"
         rows.append(("item graph", count(edges, "edge"), known))
     if plan.memory is None and plan.least_memory is not None:
-        needed = f"over {_size(plan.least_memory)}"
+        needed = f"over {in_bytes(plan.least_memory)}"
         rows.append(("memory", _of(needed, plan.memory_free), "a bound, beside the data"))
     if plan.memory is not None:
-        rows.append(("memory", _of(_size(plan.memory), plan.memory_free), "measured"))
+        rows.append(("memory", _of(in_bytes(plan.memory), plan.memory_free), "measured"))
     if plan.gpu_memory is not None:
-        rows.append(("GPU memory", _of(_size(plan.gpu_memory), plan.gpu_free), "measured"))
+        rows.append(("GPU memory", _of(in_bytes(plan.gpu_memory), plan.gpu_free), "measured"))
     if plan.disk is not None:
-        rows.append(("disk", _of(_size(plan.disk), plan.disk_free), "at most"))
+        rows.append(("disk", _of(in_bytes(plan.disk), plan.disk_free), "at most"))
     for stage in plan.stages:
         name = "epoch" if len(plan.stages) == 1 else f"epoch of {stage.name}"
         rows.append((name, _time(stage.epoch()), "measured"))
@@ -106,13 +107,7 @@ def _rows(plan: "Plan") -> list[tuple[str, str, str]]:
 
 
 def _of(needed: str, free: int | None) -> str:
-    return needed if free is None else f"{needed} of {_size(free)}"
-
-
-def _size(size: int) -> str:
-    from hugraph.assembly.demand import readable
-
-    return readable(size)
+    return needed if free is None else f"{needed} of {in_bytes(free)}"
 
 
 def _time(seconds: float) -> str:

@@ -11,6 +11,7 @@ from hugraph.cli.intents import same_intents
 from hugraph.cli.paths import PathName, require_out, write_out
 from hugraph.cli.terminal import count, say
 from hugraph.errors import DataError, ResourceError
+from hugraph.sizes import in_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +88,7 @@ def write_report(
     else:
         write_out(path, content)
     where = path or Path(run) / _NAME
-    tell(f"{len(content) / 1e6:.1f} MB in {where}")
+    tell(f"{in_bytes(len(content))} in {where}")
 
 
 def _page(

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hugraph.errors import ResourceError
+from hugraph.sizes import in_bytes
 
 _TEMPORARY = ".tmp-"
 
@@ -149,7 +150,7 @@ def require_space(directory: Path, size: int) -> None:
     free = _free(directory)
     if free is not None and free < size:
         raise ResourceError(
-            f"not enough disk space: need {_human(size)}, {_human(free)} free",
+            f"not enough disk space: need {in_bytes(size)}, {in_bytes(free)} free",
             at=str(directory),
             fix="free space, or choose a run directory on another disk",
         )
@@ -176,7 +177,9 @@ def _explained(path: Path, size: int) -> Iterator[None]:
         yield
     except OSError as error:
         free = _free(path.parent)
-        space = f": need {_human(size)}, {_human(free)} free" if size and free is not None else ""
+        space = (
+            f": need {in_bytes(size)}, {in_bytes(free)} free" if size and free is not None else ""
+        )
         raise ResourceError(
             f"cannot write {path.name} ({error.strerror or error}){space}",
             at=str(path),
@@ -190,7 +193,3 @@ def _free(directory: Path) -> int | None:
     except OSError:
         return None
     return status.f_bavail * status.f_frsize
-
-
-def _human(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size:,} bytes"

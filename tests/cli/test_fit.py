@@ -340,7 +340,7 @@ def test_a_dataset_is_described_with_its_co_interaction_edges(hugraph):
     assert sorted(edges.values(), reverse=True) == list(edges.values()) and edges["1"] > 0
     out = hugraph("data", "describe", "mine").out
     assert "visual" in out
-    assert "sparsity 79.98 %, 62.0 KiB in memory, 64 titles\n" in out
+    assert "sparsity 79.98 %, 63.5 kB in memory, 64 titles\n" in out
     assert "timestamps: none; ratings: none; split: none\n" in out
 
 

@@ -58,9 +58,9 @@ def test_without_memory_there_is_still_a_plan_and_fit_ends_with_the_same_words(
     monkeypatch.setattr(demand, "room", lambda **_: Room(100_000, "the memory of a test"))
     code, out, err = hugraph("plan", "--spec", spec)
     assert code == 7
-    assert re.search(r"^memory +over \S+ MB of \S+ GB +a bound", out, flags=re.MULTILINE)
+    assert re.search(r"^memory +over \S+ kB of \S+ GB +a bound", out, flags=re.MULTILINE)
     assert err.startswith(
-        "error[7]: fitting takes at least 0.124 MB of memory more than the data, 0.1 MB"
+        "error[7]: fitting takes at least 124 kB of memory more than the data, 100 kB"
     )
     assert "  at: the memory of a test\n  fix: set model.id_dim=" in err
     fitted = hugraph("fit", "--spec", spec, "--run", "mine", "-q")
