@@ -109,10 +109,12 @@ def require_memory(experiment: Experiment, processes: Processes | None = None) -
         TooLargeError: With a setting that asks for less than is free, if there is one.
     """
     if (demand := least_demand(experiment)) is not None:
-        for needed, there in _lacking(experiment, demand, processes):
+        own = demand._replace(checkpoint=0) if processes and processes.rank else demand
+        beside = " beside what the other processes take" if processes else ""
+        for needed, there in _lacking(experiment, own, processes):
             raise TooLargeError(
                 f"fitting takes at least {in_bytes(needed)} of memory more than the data, "
-                f"{in_bytes(there.free)} are free: {_listing(demand)}",
+                f"{in_bytes(there.free)} are free{beside}: {_listing(own)}",
                 at=there.limit,
                 fix=_way_out(experiment, processes),
             )
@@ -125,14 +127,12 @@ def _lacking(
     experiment: Experiment, demand: Demand, processes: Processes | None
 ) -> list[tuple[int, Room]]:
     """What is asked of each memory that has less, and what it has for this process."""
-    held, saved, others = demand.total() - demand.checkpoint, demand.checkpoint, 0
-    if processes is not None:
-        saved = saved if processes.rank == 0 else 0  # the first one writes
-        others = processes.size_here - 1
-    rooms = [(held + saved, room(beside=others * held))]
+    held = demand.total() - demand.checkpoint  # by each process; the first one writes
+    others = processes.size_here - 1 if processes else 0
+    rooms = [(demand.total(), room(beside=others * held))]
     if experiment.device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(experiment.device)
-        rooms = [(held, Room(free, "the memory of the GPU")), (saved, room())]
+        rooms = [(held, Room(free, "the memory of the GPU")), (demand.checkpoint, room())]
     return [(needed, there) for needed, there in rooms if there and needed > there.free]
 
 

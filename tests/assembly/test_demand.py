@@ -140,8 +140,9 @@ def test_processes_on_one_machine_share_its_memory(prepared, monkeypatch, rank):
         require_memory(experiment, processes)
     assert processes.waited == 1
     give(monkeypatch, demand.total() + 2 * in_each // 10)
-    with pytest.raises(TooLargeError, match="fitting takes at least"):
+    with pytest.raises(TooLargeError, match="are free beside what the other processes") as caught:
         require_memory(experiment, processes)
+    assert ("for a checkpoint" in caught.value.what) == (rank == 0)
     require_memory(experiment)
 
 
