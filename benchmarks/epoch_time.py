@@ -367,7 +367,7 @@ def main():
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", choices=MODELS, action="append")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", "Sparse")
     directory = arguments.directory.resolve()

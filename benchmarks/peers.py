@@ -392,7 +392,7 @@ def main() -> None:
     parser.add_argument("--peers", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", choices=sorted({row.model for row in ROWS}), action="append")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
 
     import numpy as np
     import torch

@@ -145,7 +145,7 @@ def main():
     parser.add_argument("--data", type=Path, metavar="DIR")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     process.prepare()  # as the command line does
     torch.set_num_threads(1)
     if arguments.data is None:
