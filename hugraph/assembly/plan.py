@@ -28,6 +28,7 @@ from hugraph.train import BatchDone, EpochDone, RunDir, fit
 from hugraph.train.batches import Batches
 from hugraph.train.checkpoint import MOST_FILES
 from hugraph.train.run_dir import require_unbegun
+from hugraph.train.threads import fitting_threads
 
 _clock = time.perf_counter
 _ENOUGH = 0.3  # seconds of validation from which the rest follows
@@ -157,7 +158,8 @@ def make_plan(spec: Spec, path: Path, *, seconds: float = 2.0) -> tuple[Plan, Ex
     plan = replace(_built(plan, experiment, model, demand), begin=prepared)
     with _directory_in(home) as directory:
         watch, files = _calibrated(experiment, model, Path(directory), seconds)
-    validations = _validations(experiment, model)
+    with fitting_threads(cast(nn.Module, model)):
+        validations = _validations(experiment, model)
     stages = _stages(experiment, model, watch, validations)
     plan = replace(
         plan,

@@ -245,7 +245,7 @@ def _train(
     tell: Callable[[str], None] = (lambda text: None) if quiet else say
     try:
         show_on_board(experiment, model, run, result, tell, figures=figures)
-    except Exception as error:  # a view of what is done: it never takes the result away
+    except Exception as error:  # of a view of what is done
         if not isinstance(error, HugraphError) and not is_out_of_memory(error):
             raise
         reason = error.what if isinstance(error, HugraphError) else "out of memory"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hugraph.checks import check_options
 
-BLOCK_BYTES = 2**23  # of similarities at a time
+BLOCK_BYTES = 2**25  # of similarities at a time
 
 
 class Neighbors(NamedTuple):

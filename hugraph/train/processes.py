@@ -52,6 +52,8 @@ def joined() -> "Iterator[Processes | None]":
         backend = "cpu:gloo,cuda:nccl"
     try:
         store, rank, size = next(rendezvous("env://", timeout=_ARRIVAL))
+        store.set(f"here/{rank}", "")
+        store.wait([f"here/{other}" for other in range(size)], _ARRIVAL)
     except (RuntimeError, ValueError) as error:
         raise ResourceError(
             f"the processes did not come together: {str(error).splitlines()[0].rstrip('.')}",

@@ -79,7 +79,8 @@ def top_k(
     known = keys % num_items
     fill = float("-inf") if seen_score is None else seen_score
     scoring: _Products | _WholeRows
-    if isinstance(scorer, DotProduct) and len(scorer.items) == num_items and k <= _LONG:
+    in_tiles = k <= _LONG or users.device.type != "cpu"
+    if isinstance(scorer, DotProduct) and len(scorer.items) == num_items and in_tiles:
         scoring = _Products(scorer)
     else:
         scoring = _WholeRows(scorer, num_items)

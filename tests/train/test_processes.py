@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed import TCPStore
 from torch.testing import assert_close
 
 from hugraph.errors import ResourceError
@@ -206,6 +207,14 @@ def test_processes_that_do_not_arrive_are_not_waited_for_as_long_as_a_validation
         pass
     assert caught.value.what.startswith(f"the processes did not come together: {said}")
     assert caught.value.at.startswith("127.0.0.1:") and "MASTER_ADDR" in caught.value.fix
+
+
+def test_a_process_that_torchrun_started_does_not_wait_for_others_for_hours_either(monkeypatch):
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun keeps it
+    monkeypatch.setattr("hugraph.train.processes._ARRIVAL", timedelta(milliseconds=200))
+    launched(monkeypatch, MASTER_PORT=str(store.port), TORCHELASTIC_USE_AGENT_STORE="True")
+    with pytest.raises(ResourceError, match=r"did not come together: .*here/1"), joined():
+        pass
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(7, [2, 2, 3]), (3, [1, 1, 1]), (300, [100] * 3)])

@@ -26,12 +26,12 @@ def threads_in(module):
 
 
 def test_a_small_model_takes_one_thread_and_gives_back_the_others():
-    assert threads_in(model(parameters=4_000_000, features=5_999_999)) == 1
+    assert threads_in(model(parameters=4_000_000, features=999_999)) == 1
     assert torch.get_num_threads() == 3
 
 
-def test_a_model_with_ten_million_values_takes_all_threads():
-    assert threads_in(model(parameters=4_000_000, features=6_000_000)) == 3
+def test_a_model_with_five_million_values_takes_all_threads():
+    assert threads_in(model(parameters=4_000_000, features=1_000_000)) == 3
     assert torch.get_num_threads() == 3
 
 
