@@ -89,7 +89,7 @@ class Stage:
             after the model's paper or its authors' code; a term that is not listed weighs 1e-4.
         lazy: Those of `parameters` that a batch takes rows of, with sparse gradients. The optimiser
             updates these rows alone, which is other arithmetic than Adam's.
-        divides: Whether the terms of a batch are those of its parts, weighted by their rows, on
+        separable: Whether the terms of a batch are those of its parts, weighted by their rows, on
             which training by several processes rests. True for means over rows, and for what no row
             changes; False if rows are compared with one another, other than with those that
             `Triples.first` gives, or if random numbers are drawn for each row.
@@ -104,7 +104,7 @@ class Stage:
     begin_epoch: Callable[[], None] | None = None
     penalty_weights: Mapping[str, float] = field(default_factory=dict)
     lazy: tuple[nn.Parameter, ...] = ()
-    divides: bool = False
+    separable: bool = False
 
 
 @runtime_checkable

@@ -26,7 +26,7 @@ class BPRMF(PairwiseModel):
         as HUIGN's paper uses for all its models; no bias.
     """
 
-    divides = True
+    separable = True
 
     def __init__(
         self,

@@ -101,7 +101,7 @@ class CB2CF(nn.Module):
                 self.regression_terms,
                 ("squared_error",),
                 tuple(parameter for module in bridge for parameter in module.parameters()),
-                divides=not self.dropout,
+                separable=not self.dropout,
             ),
         )
 

@@ -64,7 +64,7 @@ class DisenGCN(PairwiseModel):
         that there is none.
     """
 
-    divides = True
+    separable = True
 
     def __init__(
         self,

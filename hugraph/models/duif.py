@@ -43,7 +43,7 @@ class DUIF(PairwiseModel):
         inner product, BPR and the penalties. The last layer has no bias: it would cancel in BPR.
     """
 
-    divides = True
+    separable = True
     penalty_names = ("content_l2",)
 
     def __init__(

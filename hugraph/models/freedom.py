@@ -113,7 +113,7 @@ class FREEDOM(PairwiseModel):
         self.content = ModalityContent(
             modality_features, num_items, modalities=modalities, token_dim=token_dim
         )
-        self.divides = all(self.content.complete)  # else content_bpr is a mean over some rows
+        self.separable = all(self.content.complete)  # else content_bpr is a mean over some rows
         self.projections = nn.ModuleList(
             nn.Linear(size, dim, bias=False) for size in self.content.dims
         )

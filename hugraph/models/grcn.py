@@ -71,7 +71,7 @@ class GRCN(PairwiseModel):
     """
 
     edge_present: Tensor  # (num_modalities, num_edges) bool
-    divides = True
+    separable = True
 
     def __init__(
         self,

@@ -96,7 +96,7 @@ class HUIGN(PairwiseModel):
     """
 
     informed: Tensor  # (num_items, num_modalities) bool
-    divides = True
+    separable = True
     penalty_names = ("assignment_entropy", "intent_independence")
 
     def __init__(

@@ -67,7 +67,7 @@ class LATTICE(PairwiseModel):
         and tokens are extensions.
     """
 
-    divides = True
+    separable = True
 
     def __init__(
         self,

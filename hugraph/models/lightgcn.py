@@ -38,7 +38,7 @@ class LightGCN(PairwiseModel):
         $\mathcal N(0, 0.1^2)$ as in the authors' code.
     """
 
-    divides = True
+    separable = True
 
     def __init__(
         self,

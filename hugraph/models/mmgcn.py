@@ -69,7 +69,7 @@ class MMGCN(PairwiseModel):
     to_users: Tensor  # (1, num_edges), weights that make a sum over neighbours their mean
     to_items: Tensor  # (1, num_edges)
     first_to_users: Tensor  # (num_modalities, num_edges), 0 for an item without features
-    divides = True
+    separable = True
 
     def __init__(
         self,

@@ -65,7 +65,7 @@ class NGCF(PairwiseModel):
         check_options(NGCF, layers=layers, message_dropout=message_dropout)
         self.propagation = LightPropagation(user_item_adjacency, num_users + num_items)
         self.message_dropout = message_dropout
-        self.divides = not message_dropout  # the last layer draws for a batch alone
+        self.separable = not message_dropout  # the last layer draws for a batch alone
         self.embeddings = xavier(num_users + num_items, dim)
         sizes = list(pairwise([dim, *layers]))
         self.sum_weights = nn.ParameterList(xavier(*size) for size in sizes)

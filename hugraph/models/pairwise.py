@@ -29,13 +29,13 @@ class PairwiseModel(nn.Module, ABC):
     A subclass says how users and items are represented. Its terms are that of its ranking loss, BPR
     unless it says otherwise, `l2`, and whatever penalties it names in `penalty_names`. In
     `penalty_weights` it states what these weigh where the spec does not say, if not 1e-4. In
-    `divides` it says that its terms, but for that of its ranking loss, are those of a batch's
+    `separable` it says that its terms, but for that of its ranking loss, are those of a batch's
     parts: see [`Stage`][hugraph.interfaces.Stage].
     """
 
     penalty_names: tuple[str, ...] = ()
     penalty_weights: ClassVar[Mapping[str, float]] = MappingProxyType({})
-    divides: bool = False
+    separable: bool = False
 
     def __init__(
         self, num_users: int, num_items: int, ranking: Callable[[], RankingLoss] = BPRLoss
@@ -78,7 +78,7 @@ class PairwiseModel(nn.Module, ABC):
                 tuple(self.parameters()),
                 penalty_weights=self.penalty_weights,
                 lazy=self.lazy_tables(),
-                divides=self.divides and self.ranking.divides,
+                separable=self.separable and self.ranking.separable,
             ),
         )
 

@@ -42,7 +42,7 @@ class VBPR(PairwiseModel):
         HUIGN's paper does for its baselines. Sizes 32 + 32 give the 64 that its models share.
     """
 
-    divides = True
+    separable = True
     penalty_names = ("content_l2",)
 
     def __init__(

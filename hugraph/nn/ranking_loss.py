@@ -21,8 +21,8 @@ class RankingLoss(Protocol):
         ...
 
     @property
-    def divides(self) -> bool:
-        """Whether it is that of a batch's parts, weighted by their rows: see `Stage.divides`."""
+    def separable(self) -> bool:
+        """Whether it is that of a batch's parts, weighted by their rows: see `Stage.separable`."""
         ...
 
     def __call__(
@@ -49,7 +49,7 @@ class BPRLoss:
     """
 
     name = "bpr"
-    divides = True
+    separable = True
 
     def __call__(
         self, batch: Triples, users: Tensor, pos_items: Tensor, neg_items: Tensor
@@ -86,7 +86,7 @@ class SampledSoftmaxLoss:
     """
 
     name = "softmax"
-    divides = True
+    separable = True
 
     def __init__(
         self,

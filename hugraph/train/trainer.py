@@ -359,7 +359,7 @@ class _Fitting:
     def _start_together(self, processes: Processes, train: Interactions) -> None:
         """Makes sure that all processes can train this model, from the state of the first one."""
         for stage in self._stages:
-            if not stage.divides:
+            if not stage.separable:
                 raise SpecError(
                     f"{processes.size} processes would not train stage {stage.name!r} as one does: "
                     "its terms compare the rows of a batch, or draw random numbers for each",

@@ -144,12 +144,10 @@ class RecommenderContract:
             for parameter in stage.parameters:
                 assert parameter.grad is not None and parameter.grad.abs().sum() > 0
 
-    def test_a_stage_that_divides_has_the_terms_and_gradients_of_the_parts_of_its_batch(
-        self, world
-    ):
+    def test_a_separable_stage_has_the_terms_and_gradients_of_the_parts_of_its_batch(self, world):
         model = self.fresh(world)
         generator = torch.Generator().manual_seed(5)
-        for stage in filter(lambda stage: stage.divides, model.stages()):
+        for stage in filter(lambda stage: stage.separable, model.stages()):
             columns = world.batch(stage.batches, generator)
             kind = type(columns)
             whole = (WholeTriples if kind is Triples else kind)(*columns)
