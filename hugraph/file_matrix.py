@@ -6,6 +6,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
@@ -45,22 +46,21 @@ class FileMatrix:
         It lies in the directory for temporary files, `TMPDIR`, and is gone with the process.
 
         Raises:
-            ResourceError: If the disk is full.
+            ResourceError: If there is no such directory, or its disk is full.
         """
         num_rows, dim = 0, 0
-        try:
-            with tempfile.TemporaryFile() as file:
-                for block in blocks:
-                    file.write(block.to("cpu", torch.float32).contiguous().numpy().data)
-                    num_rows, dim = num_rows + len(block), block.shape[1]
-                file.flush()
-                return cls(file, (num_rows, dim))
-        except OSError as error:
-            raise ResourceError(
-                f"features cannot be written ({error.strerror or error})",
-                at=tempfile.gettempdir(),
-                fix="free space, or set TMPDIR to a directory on a larger disk",
-            ) from error
+        with _explained():
+            file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115, closed below
+        with file:
+            for block in blocks:
+                rest = (
+                    block.to("cpu", torch.float32).contiguous().view(-1).numpy().view(np.uint8).data
+                )
+                with _explained():
+                    while rest:
+                        rest = rest[file.write(rest) :]
+                num_rows, dim = num_rows + len(block), block.shape[1]
+            return cls(file, (num_rows, dim))
 
     @classmethod
     def from_columns(cls, blocks: Iterable[Tensor]) -> FileMatrix:
@@ -129,6 +129,18 @@ class FileMatrix:
                 fix="keep the files of a dataset as they are while it is used",
             )
         return torch.from_numpy(np.frombuffer(content, np.float32).reshape(num_rows, dim))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResourceError(
+            f"features cannot be written ({error.strerror or error})",
+            at=tempfile.tempdir or "TMPDIR",  # None where no directory is usable
+            fix="free space, or set TMPDIR to a directory on a larger disk",
+        ) from error
 
 
 def _ranges(size: int, bytes_each: int, bytes_together: int) -> Iterator[range]:

@@ -81,10 +81,27 @@ def test_a_file_that_is_cut_short_is_an_error(tmp_path):
 
 
 def test_a_full_disk_names_the_directory_and_a_remedy(monkeypatch):
-    monkeypatch.setattr(tempfile, "TemporaryFile", partial(Path("/dev/full").open, "w+b"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(Path("/dev/full").open, "r+b"))
     with pytest.raises(ResourceError, match="No space left") as caught:
         FileMatrix.from_rows([NUMBERS])
     assert "TMPDIR" in caught.value.fix
+
+
+def test_without_a_directory_for_temporary_files_the_variable_is_named(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
+    with pytest.raises(ResourceError, match="No usable temporary directory") as caught:
+        FileMatrix.from_rows([NUMBERS])
+    assert caught.value.at == "TMPDIR" and "TMPDIR" in caught.value.fix
+
+
+def test_an_error_of_whoever_gives_the_blocks_is_not_one_of_writing():
+    def unreadable():
+        yield NUMBERS
+        raise OSError(5, "Input/output error", "features.npy")
+
+    with pytest.raises(OSError, match=r"features\.npy"):
+        FileMatrix.from_rows(unreadable())
 
 
 def test_a_copy_reads_the_file_when_the_original_is_gone():
