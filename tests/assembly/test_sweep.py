@@ -110,7 +110,7 @@ def test_a_trial_that_needs_more_memory_than_is_free_fails_before_its_model_is_m
     few, many = sweep.run(tmp_path / "out").trials
     assert (few.state, few.point) == ("complete", {"model.dim": "4"})
     assert many.state == "failed"
-    assert many.reason.startswith("the memory of a test: fitting takes at least 24 MB")
+    assert many.reason.startswith("the memory of a test: fitting takes at least 24.0 MB")
     assert not list((tmp_path / "out" / f"trials/{many.number:03d}").glob("seed-*"))
 
 

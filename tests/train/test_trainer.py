@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from hugraph.errors import DivergedError, ResourceError, RunError, SpecError
 from hugraph.interfaces import DotProduct, Stage
+from hugraph.sizes import in_bytes
 from hugraph.train import atomic
 from hugraph.train.checkpoint import _seal
 from hugraph.train.config import EarlyStopping, TrainConfig
@@ -466,7 +467,7 @@ def test_too_little_space_is_said_before_the_first_epoch(tmp_path, monkeypatch):
     size = 5 * 3 * 4 * 8 * (NUM_USERS + NUM_ITEMS)
     with (
         RunDir.create(tmp_path / "run") as run,
-        pytest.raises(ResourceError, match=f"need {size:,} bytes, 1,000 bytes free"),
+        pytest.raises(ResourceError, match=f"need {in_bytes(size)}, 1.00 kB free"),
     ):
         start(dot_product(), run=run, on_progress=lambda event: pytest.fail("trained"))
 
