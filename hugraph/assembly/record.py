@@ -109,10 +109,13 @@ def numbering(dataset: Dataset) -> str:
 
 def environment(experiment: Experiment) -> dict[str, str | int]:
     """What computes: versions, device and threads, on which the last bits depend."""
+    threads: str | int = torch.get_num_threads()
+    if threads != 1 and "OMP_NUM_THREADS" not in os.environ:
+        threads = f"{threads}, 1 for a small model"  # as `fit` chooses
     return {
         "hugraph": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "dgl", "numpy")},
         "device": str(experiment.device),
-        "threads": torch.get_num_threads(),
+        "threads": threads,
     }

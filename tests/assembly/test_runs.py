@@ -187,6 +187,16 @@ def test_another_environment_is_noted_when_going_on(tmp_path, caplog):
     assert "begun with torch 1.0, now it is" in caplog.text
 
 
+def test_a_number_of_threads_that_was_asked_for_later_is_noted(tmp_path, caplog, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    _, path, _ = fitted(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with RunDir.resume(path) as run:
+        runs.go_on(runs.reopen(path), run)
+    assert "begun with threads 2, 1 for a small model, now it is 2" in caplog.text
+
+
 def test_data_numbered_in_another_way_are_refused(tmp_path):
     _, path, _ = fitted(tmp_path, overrides=on_disk(tmp_path))
     record = json.loads((path / "run.json").read_text())
