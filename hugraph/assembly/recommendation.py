@@ -95,13 +95,13 @@ def write_lists(blocks: Iterable[pl.DataFrame], path: Path) -> None:
         ResourceError: If the system refuses; the old file or the new one is then there.
     """
     lists = register_io_source(lambda *asked: iter(blocks), schema=SCHEMA)
-    with atomic.writing(path) as place, _system_errors():
+    with atomic.writing(path) as file, _system_errors():
         if path.suffix == ".parquet":
-            lists.sink_parquet(place)
+            lists.sink_parquet(file)
         elif path.suffix == ".csv":
-            lists.sink_csv(place)
+            lists.sink_csv(file)
         else:
-            lists.sink_ndjson(place)
+            lists.sink_ndjson(file)
 
 
 @contextmanager

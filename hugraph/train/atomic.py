@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from hugraph.errors import ResourceError
 from hugraph.sizes import in_bytes
@@ -27,8 +28,8 @@ def write(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """Gives the place of a temporary file beside `path`; once written, that replaces `path`.
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Gives a temporary file beside `path`; once written, that replaces `path`.
 
     For what is too large to be held in memory. The file is not replaced if the block raises.
 
@@ -39,12 +40,10 @@ def writing(path: Path) -> Iterator[Path]:
     temporary = _beside(path)
     with _explained(path, 0):
         try:
-            yield temporary
-            descriptor = os.open(temporary, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):

@@ -50,26 +50,26 @@ def test_an_error_at_any_call_is_reported_and_leaves_no_temporary_file(tmp_path,
 
 
 def test_a_file_written_bit_by_bit_takes_its_place_only_when_it_is_whole(tmp_path, monkeypatch):
-    path, points = tmp_path / "a", 5
+    path, points = tmp_path / "a", 4
     atomic.write(path, b"old")
     for n in range(1, points + 2):
         with monkeypatch.context() as patch:
             patch.setattr(atomic, "os", FailingOs(n, errno.ENOSPC))
             try:
-                with atomic.writing(path) as place:
-                    place.write_bytes(b"new")
+                with atomic.writing(path) as file:
+                    file.write(b"new")
                     assert path.read_bytes() == b"old"
             except ResourceError as error:
                 assert os.strerror(errno.ENOSPC) in error.what and n <= points
             else:
                 assert n > points
         assert os.listdir(tmp_path) == ["a"]
-        assert path.read_bytes() == (b"old" if n <= 3 else b"new")
+        assert path.read_bytes() == (b"old" if n <= 2 else b"new")
         atomic.write(path, b"old")
-    with pytest.raises(KeyError), atomic.writing(path) as place:
-        place.write_bytes(b"half")
+    with pytest.raises(KeyError), atomic.writing(path) as file:
+        file.write(b"half")
         raise KeyError
-    with pytest.raises(ResourceError, match="No space left"), atomic.writing(path) as place:
+    with pytest.raises(ResourceError, match="No space left"), atomic.writing(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert os.listdir(tmp_path) == ["a"] and path.read_bytes() == b"old"
 
