@@ -52,7 +52,7 @@ TOO_MUCH = {  # of the largest size, with the reason
     "scipy, float32": "left out: the product may have 1.1 billion entries",
     "scipy, whole path": "left out, as above",
 }
-LIMIT_S = 600
+LIMIT_S = 120
 
 
 def interactions(num_users, num_items, size, seed=0):
