@@ -111,7 +111,7 @@ def environment(experiment: Experiment) -> dict[str, str | int]:
     """What computes: versions, device and threads, on which the last bits depend."""
     threads: str | int = torch.get_num_threads()
     if threads != 1 and "OMP_NUM_THREADS" not in os.environ:
-        threads = f"{threads}, 1 for a small model"  # as `fit` chooses
+        threads = f"{threads} (1 in the training of a small model)"  # as `fit` chooses
     return {
         "hugraph": __version__,
         "python": platform.python_version(),

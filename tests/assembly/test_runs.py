@@ -194,7 +194,7 @@ def test_a_number_of_threads_that_was_asked_for_later_is_noted(tmp_path, caplog,
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     with RunDir.resume(path) as run:
         runs.go_on(runs.reopen(path), run)
-    assert "begun with threads 2, 1 for a small model, now it is 2" in caplog.text
+    assert "begun with threads 2 (1 in the training of a small model), now it is 2" in caplog.text
 
 
 def test_data_numbered_in_another_way_are_refused(tmp_path):
