@@ -24,7 +24,7 @@ from hugraph.graph.edge_estimate import EdgeEstimate, estimate_edges
 from hugraph.interfaces import Interactions, Recommender, Scorer
 from hugraph.nn.adjacency import diagonal, num_edges
 from hugraph.seed import stream
-from hugraph.train import BatchDone, EpochDone, RunDir, fit
+from hugraph.train import BatchDone, EpochDone, Fitted, RunDir, fit
 from hugraph.train.batches import Batches
 from hugraph.train.checkpoint import MOST_FILES
 from hugraph.train.run_dir import require_unbegun
@@ -33,6 +33,9 @@ from hugraph.train.threads import fitting_threads
 _clock = time.perf_counter
 _ENOUGH = 0.3  # seconds of validation from which the rest follows
 _EPOCHS = 2  # the first is not like the others
+
+
+Display = Callable[[Experiment, Recommender, RunDir, dict[str, Any]], None]
 
 
 class StagePlan(NamedTuple):
@@ -80,6 +83,7 @@ class Plan:
         begin: From reading the data to the first step.
         stages: The stages of training, in order.
         end: Tests of the model and of the baseline.
+        display: What is shown of the finished run, if anything.
         refusal: Why `fit` will not run, if it will not.
     """
 
@@ -97,13 +101,15 @@ class Plan:
     begin: float | None = None
     stages: tuple[StagePlan, ...] = ()
     end: float | None = None
+    display: float | None = None
     refusal: HugraphError | None = None
 
     def seconds(self) -> float | None:
         """From reading the data to the result, if nothing stops training early."""
         if self.begin is None or self.end is None:
             return None
-        return self.begin + sum(stage.epochs * stage.epoch() for stage in self.stages) + self.end
+        trained = sum(stage.epochs * stage.epoch() for stage in self.stages)
+        return self.begin + trained + self.end + (self.display or 0.0)
 
     def tree(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -116,17 +122,21 @@ class Plan:
         }
 
 
-def make_plan(spec: Spec, path: Path, *, seconds: float = 2.0) -> tuple[Plan, Experiment]:
+def make_plan(
+    spec: Spec, path: Path, *, seconds: float = 2.0, display: Display | None = None
+) -> tuple[Plan, Experiment]:
     """Finds out what fitting `spec` in the run directory `path` will take, by doing a little of it.
 
     Data, graphs and model are made as `fit` makes them, steps are taken on batches of training
-    interactions, some users validated, and an epoch is committed to a directory that is then
+    interactions, some users validated, and an epoch is committed to a directory, shown, and then
     removed. If the least that the model takes exceeds the memory that is free, nothing is made.
 
     Args:
         spec: What to fit.
         path: Where the run will be.
         seconds: How long to take steps.
+        display: What `fit` does with a finished run: called with the experiment, the model, the
+            run, and the `epochs` and `best_epoch` of its result.
 
     Raises:
         SpecError: As when fitting.
@@ -157,15 +167,22 @@ def make_plan(spec: Spec, path: Path, *, seconds: float = 2.0) -> tuple[Plan, Ex
     prepared = _clock() - began
     plan = replace(_built(plan, experiment, model, demand), begin=prepared)
     with _directory_in(home) as directory:
-        watch, files = _calibrated(experiment, model, Path(directory), seconds)
-    with fitting_threads(cast(nn.Module, model)):
-        validations = _validations(experiment, model)
+        watch, fitted, run_path = _calibrated(experiment, model, Path(directory), seconds)
+        with fitting_threads(cast(nn.Module, model)):
+            validations = _validations(experiment, model)
+        files, shown = _sizes(run_path), 0
+        if display is not None:
+            result = {"epochs": fitted.epochs, "best_epoch": fitted.best_epoch}
+            with RunDir.resume(run_path) as run:
+                displaying, _ = _timed(lambda: display(experiment, model, run, result))
+            shown = sum(_sizes(run_path).values()) - sum(files.values())
+            plan = replace(plan, display=displaying)
     stages = _stages(experiment, model, watch, validations)
     plan = replace(
         plan,
         memory=memory.peak(),
         gpu_memory=torch.cuda.max_memory_reserved(experiment.device) if on_gpu else None,
-        disk=_disk(experiment, files, stages),
+        disk=_disk(experiment, files, stages) + shown,
         stages=stages,
         end=(2 if stages else 3) * validations[-1],
     )
@@ -281,8 +298,8 @@ class _Watch:
 
 def _calibrated(
     experiment: Experiment, model: Recommender, directory: Path, seconds: float
-) -> tuple[_Watch, dict[str, int]]:
-    """Takes real steps for a while, and commits; also says what it has written, in bytes.
+) -> tuple[_Watch, Fitted, Path]:
+    """Takes real steps for a while, and commits; also gives the directory of that run.
 
     The first time tells how many steps there is time for, and loads what is loaded on first use.
     """
@@ -295,7 +312,7 @@ def _calibrated(
         watch = _Watch(config.early_stopping.metric)
         with RunDir.create(directory / trial) as run:
             begin(experiment, run)
-            fit(
+            fitted = fit(
                 model,
                 Interactions(train.users[some], train.items[some]),
                 watch.validate,
@@ -305,11 +322,15 @@ def _calibrated(
                 run=run,
                 on_progress=watch,
             )
-        files = {str(p.relative_to(run.path)): p.lstat().st_size for p in run.path.rglob("*")}
         if not watch.stepping or watch.stepping > seconds:
             break
         rows = min(len(order), math.ceil(rows * seconds / watch.stepping))
-    return watch, files
+    return watch, fitted, run.path
+
+
+def _sizes(directory: Path) -> dict[str, int]:
+    """The bytes of all files below, by their path."""
+    return {str(p.relative_to(directory)): p.lstat().st_size for p in directory.rglob("*")}
 
 
 def _stages(

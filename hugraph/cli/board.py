@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from hugraph.cli.drawing import MOST_ITEMS, require_drawing
 from hugraph.cli.terminal import count
-from hugraph.errors import DataError, ResourceError
+from hugraph.errors import DataError, HugraphError, ResourceError, is_out_of_memory
 
 if TYPE_CHECKING:
     from hugraph.assembly.experiment import Experiment
@@ -28,14 +28,33 @@ def show_on_board(
 ) -> None:
     """Writes items for the projector, and pictures of the last epoch.
 
+    The run is done: what cannot be shown, for want of memory or of a library, is left out.
+
     Args:
         experiment: Of the run.
         model: With its best weights.
         run: Finished, and held.
-        result: What `result.json` holds.
+        result: `epochs` and `best_epoch`, of what `result.json` holds.
         tell: Is told what happens, and what is left out.
         figures: Whether to draw, and to name intents; else the projector shows their numbers.
     """
+    try:
+        _show(experiment, model, run, result, tell, figures)
+    except Exception as error:
+        if not isinstance(error, HugraphError) and not is_out_of_memory(error):
+            raise
+        reason = error.what if isinstance(error, HugraphError) else "out of memory"
+        tell(f"note: TensorBoard lacks items or figures of this run: {reason}")
+
+
+def _show(
+    experiment: "Experiment",
+    model: "Recommender",
+    run: "RunDir",
+    result: dict[str, Any],
+    tell: Callable[[str], None],
+    figures: bool,
+) -> None:
     levels: tuple[IntentLevel, ...] = ()
     if figures:
         try:

@@ -3,12 +3,23 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+import click
+
 from hugraph.cli.terminal import say
 from hugraph.errors import ResourceError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+figures_option = click.option(
+    "--figures/--no-figures",
+    default=True,
+    show_default=True,
+    envvar="HUGRAPH_FIGURES",
+    show_envvar=True,
+    help="Whether to draw curves and intents for TensorBoard at the end; needs hugraph[figures].",
+)
 
 MOST_ITEMS = 20_000  # in a figure of items; t-SNE of more takes very long
 

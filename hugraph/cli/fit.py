@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hugraph.cli.drawing import figures_option
 from hugraph.cli.outcome import write_outcome
 from hugraph.cli.paths import PathName, data_overrides, new_directory
 from hugraph.cli.stopping import stoppable
 from hugraph.cli.terminal import count, say, write_json, write_line
-from hugraph.errors import HugraphError, is_out_of_memory
+from hugraph.errors import HugraphError
 
 if TYPE_CHECKING:
     from hugraph.assembly.experiment import Experiment
@@ -44,14 +45,7 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Go on with a run that was stopped, exactly.",
 )
-@click.option(
-    "--figures/--no-figures",
-    default=True,
-    show_default=True,
-    envvar="HUGRAPH_FIGURES",
-    show_envvar=True,
-    help="Whether to draw curves and intents for TensorBoard at the end; needs hugraph[figures].",
-)
+@figures_option
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON, and nothing else.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
@@ -243,13 +237,7 @@ def _train(
     with progress(metric, quiet=quiet) as on_progress:
         result = runs.finish(experiment, model, run, on_progress, processes)
     tell: Callable[[str], None] = (lambda text: None) if quiet else say
-    try:
-        show_on_board(experiment, model, run, result, tell, figures=figures)
-    except Exception as error:  # of a view of what is done
-        if not isinstance(error, HugraphError) and not is_out_of_memory(error):
-            raise
-        reason = error.what if isinstance(error, HugraphError) else "out of memory"
-        tell(f"note: TensorBoard lacks items or figures of this run: {reason}")
+    show_on_board(experiment, model, run, result, tell, figures=figures)
     return result
 
 

@@ -1,10 +1,12 @@
 """`hugraph plan`."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from hugraph.cli.drawing import figures_option
 from hugraph.cli.paths import PathName, data_overrides, new_directory
 from hugraph.cli.stopping import stoppable
 from hugraph.cli.terminal import count, write_json, write_line, write_table
@@ -31,18 +33,23 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where the run directory will be; in runs/ if left out.",
 )
+@figures_option
 @click.option("--json", "as_json", is_flag=True, help="Write the plan as JSON.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def plan(
-    spec: str, data: str | None, run_path: str | None, as_json: bool, overrides: tuple[str, ...]
+    spec: str,
+    data: str | None,
+    run_path: str | None,
+    figures: bool,
+    as_json: bool,
+    overrides: tuple[str, ...],
 ) -> None:
     """Say what fitting a spec will take, before anything runs.
 
     Takes what `hugraph fit` takes. Data, graphs and model are made, steps taken for two seconds,
-    some users validated, and one epoch is saved where the run will be and removed again. What that
-    shows is counted up to `train.epochs`; training may stop before. Items and figures that a fit
-    leaves for TensorBoard at its end are not counted. The exit code is 7, as that of
-    `fit`, if the memory is not enough.
+    some users validated, and one epoch is saved where the run will be, drawn for TensorBoard as
+    after a fit, and removed again. What that shows is counted up to `train.epochs`; training may
+    stop before. The exit code is 7, as that of `fit`, if the memory is not enough.
 
     \b
     hugraph plan --spec examples/huign_3level.yaml
@@ -50,11 +57,13 @@ def plan(
     """
     from hugraph.assembly.plan import make_plan
     from hugraph.assembly.sections import SCHEMA
+    from hugraph.cli.board import show_on_board
 
     with stoppable(lambda: "nothing is kept"):
         resolved = SCHEMA.resolve(spec, (*data_overrides(data), *overrides))
         path = Path(run_path) if run_path else new_directory(Path(spec).stem)
-        made, experiment = make_plan(resolved, path)
+        display = partial(show_on_board, tell=lambda text: None, figures=figures)
+        made, experiment = make_plan(resolved, path, display=display)
     if as_json:
         write_json(made.tree())
     else:
@@ -66,8 +75,8 @@ def plan(
             f"{count(experiment.split.counts['train'], 'interaction')} to train on"
         )
         write_table(("what", "plan", "how it is known"), _rows(made))
-        if made.memory is not None:
-            write_line("note: items and figures for TensorBoard, at the end of a fit, come on top")
+        if made.disk is not None and made.disk > made.disk_free:
+            write_line("note: the run may take more than its disk has; choose another --run")
     if made.refusal is not None:
         raise made.refusal
 
@@ -99,9 +108,11 @@ def _rows(plan: "Plan") -> list[tuple[str, str, str]]:
             ("saving", stage.saving),
         )
         rows += [(f"  {part}", _time(seconds), "") for part, seconds in parts]
+    if plan.display is not None:
+        rows.append(("TensorBoard", _time(plan.display), "measured"))
     if (seconds := plan.seconds()) is not None:
         epochs = sum(stage.epochs for stage in plan.stages)
-        whole = f"{count(epochs, 'epoch')} and the test" if epochs else "the test"
+        whole = f"the fit, {count(epochs, 'epoch')}" if epochs else "the fit"
         rows.append((whole, _time(seconds), "at most" if epochs else "measured"))
     return rows
 

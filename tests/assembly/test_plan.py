@@ -1,3 +1,5 @@
+import time
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -31,6 +33,7 @@ def test_times_add_up_worked_by_hand():
     assert stage.epoch() == 1 + 10 * 0.5 + 2 + 0.25
     made = Plan(model="m", disk_free=1, begin=3, stages=(stage, stage), end=4)
     assert made.seconds() == 3 + 2 * 4 * 8.25 + 4
+    assert replace(made, display=5).seconds() == 3 + 2 * 4 * 8.25 + 4 + 5
     assert Plan(model="m", disk_free=1).seconds() is None
     assert made.tree()["stages"][0]["epoch"] == 8.25
 
@@ -126,6 +129,26 @@ def test_a_graph_that_is_refused_is_estimated_and_refused_here_too(spec, tmp_pat
     assert made.edges.edges == Experiment.prepare(spec()).edges([2])[2]
 
 
+def test_what_shows_a_finished_run_is_called_once_and_counted(spec, tmp_path):
+    shown = []
+
+    def display(experiment, model, run, result):
+        shown.append((run.path.parent.parent, model.num_items, result))
+        run.write("picture", bytes(1_000_000))
+        time.sleep(0.05)
+
+    home = tmp_path / "home"
+    home.mkdir()
+    resolved = spec("train.epochs=3")
+    alone = planned(resolved, home / "run")
+    made, _ = make_plan(resolved, home / "run", seconds=0.02, display=display)
+    assert shown == [(home, 60, {"epochs": 2, "best_epoch": 1})]
+    assert (alone.display, alone.tree()["display"]) == (None, None)
+    assert made.display >= 0.05
+    assert made.disk - alone.disk == pytest.approx(1_000_000, rel=0.01)
+    assert list(home.iterdir()) == []
+
+
 def test_nothing_stays_whatever_happens(spec, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
@@ -144,7 +167,7 @@ def test_more_steps_are_taken_the_longer_a_plan_may_take(spec, tmp_path, monkeyp
 
     def steps(seconds, name):
         (Path(tmp_path) / name).mkdir()
-        watch, _ = plan._calibrated(experiment, model, tmp_path / name, seconds)
+        watch, *_ = plan._calibrated(experiment, model, tmp_path / name, seconds)
         return watch.num_steps["bpr"]
 
     whole = -(-len(experiment.train.users) // 50)

@@ -1,11 +1,13 @@
 import json
 import re
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 from hugraph.assembly import demand, plan
 from hugraph.assembly.memory import Room
+from hugraph.report import figures
 from tests.assembly.small import MODELS, write_small_spec
 
 
@@ -23,12 +25,11 @@ def test_a_plan_is_a_table(hugraph, spec, tmp_path):
         r"huign on planted \(synthetic\): 90 users, 60 items, \d+ interactions to train on",
         lines[0],
     )
-    names = [line.split("  ")[0] for line in lines[2:-1] if not line.startswith(" ")]
+    names = [line.split("  ")[0] for line in lines[2:] if not line.startswith(" ")]
     assert names == [
-        *("parameters", "item graph", "memory", "disk", "epoch", "3 epochs and the test"),
+        *("parameters", "item graph", "memory", "disk", "epoch", "TensorBoard", "the fit, 3 epochs")
     ]
     assert re.search(r"^memory +\S+ .B of \S+ GB +measured$", out, flags=re.MULTILINE)
-    assert lines[-1] == "note: items and figures for TensorBoard, at the end of a fit, come on top"
     assert re.search(r"^  5 steps +\S+ s$", out, flags=re.MULTILINE)
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
 
@@ -36,9 +37,30 @@ def test_a_plan_is_a_table(hugraph, spec, tmp_path):
 def test_stages_are_told_apart_and_a_model_without_any_is_only_tested(hugraph, spec):
     out = hugraph("plan", "--spec", spec, *MODELS["cb2cf"]).out
     assert "epoch of factorisation" in out and "epoch of regression" in out
-    assert "\n6 epochs and the test" in out
+    assert "\nthe fit, 6 epochs" in out
     out = hugraph("plan", "--spec", spec, *MODELS["popularity"]).out
-    assert "\nthe test " in out and "epoch" not in out
+    assert "\nthe fit " in out and "epoch" not in out
+
+
+def test_figures_are_drawn_and_counted_unless_a_fit_would_draw_none(hugraph, spec, monkeypatch):
+    drawn = []
+    save = figures.image
+    monkeypatch.setattr(figures, "image", lambda *a, **k: drawn.append(1) or save(*a, **k))
+
+    def made(*options):
+        return json.loads(hugraph("plan", "--spec", spec, "--json", *options).out)
+
+    without = made("--no-figures")
+    assert not drawn and without["display"] > 0
+    assert made("--figures")["disk"] > without["disk"] + 50_000 and len(drawn) == 4
+
+
+def test_a_disk_that_may_become_full_is_told(hugraph, spec, monkeypatch):
+    few = SimpleNamespace(free=1000)
+    monkeypatch.setattr(plan.shutil, "disk_usage", lambda path: few)
+    code, out, _ = hugraph("plan", "--spec", spec)
+    assert code == 0
+    assert out.endswith("note: the run may take more than its disk has; choose another --run\n")
 
 
 def test_a_plan_as_json_takes_what_fit_takes(hugraph, spec):
