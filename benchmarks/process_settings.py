@@ -14,19 +14,17 @@ import os
 import platform
 import resource
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
 import torch
 from paper_size import BATCH
-from threads import build, train_steps
+from threads import STEPS, build, in_turn, train_steps
 
 from hugraph import __version__, process
 
 SETTINGS = ("neither", "large pages", "large pages, kept memory")
 CASES = (("huign", "movielens"), ("huign", "tiktok"), ("lightgcn", "tiktok"))
-STEPS = 20
 
 
 def work(model, size, setting):
@@ -45,25 +43,10 @@ def work(model, size, setting):
 
 def measure(model, size, repeats):
     """The lines of a table."""
-    workers = [
-        subprocess.Popen(
-            [sys.executable, __file__, "--worker", model, size, setting],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"},
-        )
-        for setting in SETTINGS
-    ]
-    answers = [[] for _ in workers]
-    for _ in range(repeats + 1):
-        for worker, mine in zip(workers, answers, strict=True):
-            worker.stdin.write("\n")
-            worker.stdin.flush()
-            mine.append(json.loads(worker.stdout.readline()))
-    for worker in workers:
-        worker.communicate()
-    steps = [[seconds for seconds, _ in mine[1:]] for mine in answers]
+    plain = {k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"}
+    command = [sys.executable, __file__, "--worker", model, size]
+    answers = in_turn([([*command, setting], plain) for setting in SETTINGS], repeats)
+    steps = [[seconds for seconds, _ in mine] for mine in answers]
     base = statistics.median(steps[0])
     for setting, seconds, mine in zip(SETTINGS, steps, answers, strict=True):
         low, middle, high = (1000 * f(seconds) for f in (min, statistics.median, max))

@@ -85,17 +85,12 @@ def work(model, size):
         print(json.dumps(train_steps(built, train, STEPS, number)), flush=True)
 
 
-def measure(model, size, repeats):
-    """A line of the table."""
+def in_turn(ways, repeats):
+    """What each `(command, environment)` answers to each line but the first, one at a time."""
+    pipe = subprocess.PIPE
     workers = [
-        subprocess.Popen(
-            [sys.executable, __file__, "--worker", model, size],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), **PASSIVE, "GOMP_SPINCOUNT": spin},
-        )
-        for threads, spin in WAYS.values()
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+        for command, environment in ways
     ]
     answers = [[] for _ in workers]
     for _ in range(repeats + 1):
@@ -105,9 +100,22 @@ def measure(model, size, repeats):
             mine.append(json.loads(worker.stdout.readline()))
     for worker in workers:
         worker.communicate()
+    return [mine[1:] for mine in answers]
+
+
+def measure(model, size, repeats):
+    """A line of the table."""
+    command = [sys.executable, __file__, "--worker", model, size]
+    ways = [
+        (
+            command,
+            {**os.environ, **PASSIVE, "OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": spin},
+        )
+        for threads, spin in WAYS.values()
+    ]
     cells = []
-    for mine in answers:
-        wall, cpu = (1000 * statistics.median(each) for each in zip(*mine[1:], strict=True))
+    for mine in in_turn(ways, repeats):
+        wall, cpu = (1000 * statistics.median(each) for each in zip(*mine, strict=True))
         cells.append(f"{wall:,.1f} ({cpu:,.1f})")
     return f"| {model} | {size} | {' | '.join(cells)} |"
 
