@@ -74,9 +74,9 @@ class StageOptimizer:
         parameters = self._stage.parameters
         if self._processes is not None:
             loss = share * loss
+        found = torch.autograd.grad(loss, parameters, allow_unused=True)
         gradients: Sequence[Tensor | None] = [
-            g.coalesce() if g is not None and g.is_sparse else g
-            for g in torch.autograd.grad(loss, parameters, allow_unused=True)
+            None if g is None else _laid_out(g, p) for p, g in zip(parameters, found, strict=True)
         ]
         if self._processes is not None:
             gradients, terms, loss = _added_up(self._processes, share, gradients, terms, loss)
@@ -85,8 +85,7 @@ class StageOptimizer:
         values = self._finite(terms, loss, norm, lr)
         if self._clip_norm is not None:
             shrink = (self._clip_norm / (norm + 1e-6)).clamp(max=1)
-            for entry in entries:
-                entry.mul_(shrink)
+            gradients = [None if g is None else g * shrink for g in gradients]
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         for optimizer in self._optimizers:
@@ -149,6 +148,15 @@ class StageOptimizer:
                     fix="lower train.lr, or set train.clip_norm",
                 )
         return values
+
+
+def _laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """The gradient in the order of the parameter's memory, in which fused Adam reads it."""
+    if gradient.is_sparse:
+        return gradient.coalesce()
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
 
 
 def _added_up(

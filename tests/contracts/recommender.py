@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from hugraph.graph import CoInteractionGraphBuilder, user_item_graph
 from hugraph.interfaces import Interactions, ItemBatch, Recommender, Triples, UserBatch
+from hugraph.train.optimizer import StageOptimizer
 
 NUM_BLOCKS, BLOCK_USERS, BLOCK_ITEMS = 4, 12, 10
 NUM_USERS, NUM_ITEMS = NUM_BLOCKS * BLOCK_USERS, NUM_BLOCKS * BLOCK_ITEMS
@@ -143,6 +144,36 @@ class RecommenderContract:
             assert stage.parameters
             for parameter in stage.parameters:
                 assert parameter.grad is not None and parameter.grad.abs().sum() > 0
+
+    def test_a_step_follows_the_gradient_whatever_terms_have_a_weight(self, world):
+        """The first moment of Adam is a tenth of what `backward` gives, in any order of memory."""
+        model = self.fresh(world)
+        generator = torch.Generator().manual_seed(5)
+        for stage in model.stages():
+            if stage.begin_epoch is not None:
+                stage.begin_epoch()
+            batch = world.batch(stage.batches, generator)
+            loss, *penalties = stage.term_names
+            given = {loss: 1.0, **{name: self.weights.get(name, 0.01) for name in penalties}}
+            for weights in (given, *({**given, name: 0.0} for name in penalties), {loss: 1.0}):
+                weights = {name: weights.get(name, 0.0) for name in stage.term_names}
+                before = [parameter.detach().clone() for parameter in stage.parameters]
+                torch.manual_seed(1)
+                terms = stage.terms(batch)
+                sum(weight * terms[name] for name, weight in weights.items() if weight).backward()
+                expected = {
+                    f"{i}.exp_avg": parameter.grad.to_dense() / 10
+                    for i, parameter in enumerate(stage.parameters)
+                    if parameter.grad is not None
+                }
+                model.zero_grad()
+                optimizer = StageOptimizer(stage, weights)
+                torch.manual_seed(1)
+                optimizer.step(batch, 0.1)
+                moments = optimizer.tensors()
+                assert_close({name: moments[name] for name in expected}, expected)
+                for parameter, values in zip(stage.parameters, before, strict=True):
+                    parameter.data = values
 
     def test_a_separable_stage_has_the_terms_and_gradients_of_the_parts_of_its_batch(self, world):
         model = self.fresh(world)

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
@@ -63,6 +64,40 @@ def test_a_long_gradient_is_scaled_to_the_clip_norm_and_a_short_one_is_left():
     assert_close(change_of(None), torch.tensor([3.0, 4.0]))
     assert_close(change_of(1.0), torch.tensor([0.6, 0.8]))
     assert_close(change_of(6.0), torch.tensor([3.0, 4.0]))
+
+
+SLOPES = torch.tensor([[1.0, -2.0, 3.0], [-4.0, 5.0, -6.0]])
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.01])
+@pytest.mark.parametrize(
+    "gradient",
+    [
+        SLOPES.t().contiguous().t(),  # column by column
+        F.pad(SLOPES, (2, 0))[:, 2:],  # a part of a wider one
+        torch.ones(()).expand(2, 3),  # a single number
+    ],
+)
+def test_a_gradient_in_another_order_of_memory_is_the_same_gradient(gradient, clip_norm):
+    parameter = nn.Parameter(torch.zeros(2, 3))
+    parameter.register_hook(lambda _: gradient)
+    stage = Stage("s", "triples", lambda b: {"loss": parameter.sum()}, ("loss",), (parameter,))
+    optimizer = StageOptimizer(stage, {"loss": 1.0}, clip_norm=clip_norm)
+    optimizer.step(BATCH, 0.1)
+    expected = gradient if clip_norm is None else gradient * clip_norm / gradient.norm()
+    assert_close(optimizer.tensors()["0.exp_avg"] * 10, expected, check_stride=False)
+    assert_close(parameter.detach(), -0.1 * gradient.sign(), check_stride=False)
+
+
+@pytest.mark.parametrize(("clip_norm", "expected"), [(None, 6.0), (6.0, 3.0)])
+def test_a_gradient_that_two_parameters_share_is_scaled_once(clip_norm, expected):
+    one, other = (nn.Parameter(torch.ones(2)) for _ in range(2))
+    loss = lambda b: {"loss": 1.5 * (one + other).square().sum()}  # slopes 6, norm 12
+    stage = Stage("s", "triples", loss, ("loss",), (one, other))
+    optimizer = StageOptimizer(stage, {"loss": 1.0}, clip_norm=clip_norm)
+    optimizer.step(BATCH, 0.1)
+    moments = optimizer.tensors()
+    assert_close([moments[f"{i}.exp_avg"] * 10 for i in (0, 1)], [torch.full((2,), expected)] * 2)
 
 
 def test_parameters_of_other_stages_stay_as_they_are_and_get_no_gradient():

@@ -14,6 +14,7 @@ from hugraph.interfaces import Interactions
 from hugraph.models.bm3 import BM3
 from hugraph.models.bpr_mf import BPRMF
 from hugraph.models.cb2cf import CB2CF
+from hugraph.models.disen_gcn import DisenGCN
 from hugraph.models.huign import HUIGN
 from hugraph.models.lightgcn import LightGCN
 from hugraph.models.row_sharding import shard_rows
@@ -37,7 +38,7 @@ class Exploding(BPRMF):
         return {name: broken * term for name, term in super().terms(batch).items()}
 
 
-def huign(ranking, propagation=LightPropagation):
+def huign(ranking, propagation=LightPropagation, **options):
     return HUIGN(
         *SIZES,
         FEATURES,
@@ -49,6 +50,7 @@ def huign(ranking, propagation=LightPropagation):
         ranking=ranking,
         id_dim=8,
         l2="mean",
+        **options,
     )
 
 
@@ -58,6 +60,8 @@ MODELS = {
     "few_negatives": lambda: LightGCN(
         *SIZES, GRAPH, dim=8, ranking=lambda: SampledSoftmaxLoss(num_negatives=30)
     ),
+    "channels": lambda: DisenGCN(*SIZES, {}, GRAPH, num_channels=2, channel_dim=4),
+    "lazy": lambda: huign(BPRLoss, None, hierarchy="sampled", sparse_gradients=True),
     "two_stages": lambda: CB2CF(*SIZES, FEATURES, dim=8, layers=(8,), dropout=0),
     "views": lambda: BM3(*SIZES, FEATURES, GRAPH, dim=8),
     "exploding": lambda: Exploding(*SIZES),
