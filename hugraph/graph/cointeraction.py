@@ -46,9 +46,9 @@ class CoInteractionGraphBuilder:
             without a neighbour (`"isolated"`), whose mean over neighbours would otherwise be zero.
         max_items_per_user: Counts of each user only this many items: those with the most users (of
             equals, the smaller id), whose pairs are likeliest to reach the threshold.
-        max_pairs: Refuses histories that hold more item pairs, $\sum_u d_u (d_u - 1) / 2$. Work
-            grows with them, so that one user with 50,000 items costs more than a million users
-            with 40.
+        max_pairs: Refuses histories that hold more item pairs, $\sum_u d_u (d_u - 1) / 2$, where
+            $d_u$ counts items with at least `min_common_users` users. Work grows with them, so that
+            one user with 50,000 items costs more than a million users with 40.
         memory_budget_mb: MiB that building may take on top of its arguments. The product is made
             in blocks that fit; a graph that does not fit is refused.
 

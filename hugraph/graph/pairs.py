@@ -87,8 +87,8 @@ def count_pairs(
     Args:
         owners: The users of each item.
         at_least: The threshold.
-        max_pairs: Refuses histories that hold more item pairs, $\sum_u d_u (d_u - 1) / 2$: they
-            are the work to do.
+        max_pairs: Refuses histories that hold more pairs of items that are not left out,
+            $\sum_u d_u (d_u - 1) / 2$: they are the work to do.
         memory_budget_mb: MiB for the interactions and the blocks.
 
     Raises:

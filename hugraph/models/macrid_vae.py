@@ -177,7 +177,7 @@ class MacridVAE(nn.Module):
 
     def _history(self, users: Tensor) -> _History:
         entries, offsets = entries_of(users, self.offsets)
-        owners = torch.repeat_interleave(offsets.diff())
+        owners = torch.repeat_interleave(offsets.diff(), output_size=len(entries))
         return _History(self.history.index_select(0, entries), owners, offsets)
 
     def _encode(self, history: _History, items: _Items) -> _Tastes:

@@ -11,7 +11,7 @@ An adjacency $A$ over `n` nodes is one of
 
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -134,10 +134,11 @@ def neighbor_sum(adjacency: Adjacency, features: Tensor) -> Tensor:
     """
     if isinstance(adjacency, SymmetricAdjacency):
         return _SymmetricProduct.apply(adjacency.matrix, features)
-    if isinstance(adjacency, Tensor) and adjacency.layout == torch.strided:
-        return adjacency @ features
     with torch.autocast(features.device.type, enabled=False):
-        return _product(adjacency, full_precision(features))
+        features = full_precision(features)
+        if is_dense(adjacency):
+            return full_precision(adjacency) @ features
+        return _product(adjacency, features)
 
 
 def pooled_adjacency(adjacency: Adjacency, assignment: Tensor) -> Tensor:
@@ -160,7 +161,7 @@ def pooled_adjacency(adjacency: Adjacency, assignment: Tensor) -> Tensor:
 
 def degrees(adjacency: Adjacency, like: Tensor) -> Tensor:
     r"""Computes the row sums $D_{ii} = \sum_j A_{ij}$, `(n, 1)`, in dtype and device of `like`."""
-    if isinstance(adjacency, Tensor) and adjacency.layout == torch.strided:
+    if is_dense(adjacency):
         return adjacency.sum(dim=1, keepdim=True).to(like)
     return neighbor_sum(adjacency, like.new_ones(num_nodes(adjacency), 1))
 
@@ -168,13 +169,18 @@ def degrees(adjacency: Adjacency, like: Tensor) -> Tensor:
 def diagonal(adjacency: Adjacency, like: Tensor) -> Tensor:
     r"""Takes the diagonal of $A$, `(n, 1)`, in the dtype and device of `like`."""
     adjacency = _matrix(adjacency)
-    if isinstance(adjacency, Tensor) and adjacency.layout == torch.strided:
+    if is_dense(adjacency):
         return adjacency.diagonal().unsqueeze(1).to(like)
     rows, columns, weights = _triplets(adjacency)
     loops = rows == columns
     return like.new_zeros(num_nodes(adjacency), 1).index_add(
         0, rows[loops], weights[loops].unsqueeze(1).to(like)
     )
+
+
+def is_dense(adjacency: Adjacency) -> TypeGuard[Tensor]:
+    """Tells whether an adjacency is a matrix with all its zeros, as that of intents is."""
+    return isinstance(adjacency, Tensor) and adjacency.layout == torch.strided
 
 
 def num_nodes(adjacency: Adjacency) -> int:

@@ -15,6 +15,8 @@ from torch.autograd.function import once_differentiable
 
 from hugraph.nn.adjacency import Adjacency, SymmetricAdjacency, full_precision, to_sparse_tensor
 
+_LARGEST_INT32 = 2**31 - 1
+
 
 class Edges(nn.Module):
     r"""The directed edges of a constant adjacency, or of one block of it, in a fixed order.
@@ -173,7 +175,9 @@ def _weighted_sum(edges: Edges, weights: Tensor, features: Tensor, reverse: bool
         ends, starts = edges._targets_by_source, edges._outgoing
         weights = weights.index_select(1, edges._by_source)
     heads, n, dim = features.shape
-    head = torch.arange(heads, dtype=torch.int32, device=ends.device).unsqueeze(1)
+    fits = heads * max(n, edges.num_edges) <= _LARGEST_INT32
+    numbers = torch.int32 if fits else torch.int64
+    head = torch.arange(heads, dtype=numbers, device=ends.device).unsqueeze(1)
     bags = F.embedding_bag(  # of all heads in one call: head h has rows and edges of its own
         (ends + head * n).flatten(),
         features.reshape(-1, dim),

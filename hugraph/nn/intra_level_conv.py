@@ -9,7 +9,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from hugraph.checks import check_options
-from hugraph.nn.adjacency import Adjacency, diagonal, neighbor_sum, num_nodes
+from hugraph.nn.adjacency import Adjacency, diagonal, is_dense, neighbor_sum, num_nodes
 from hugraph.nn.split_conv import SplitConv
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "leaky_relu": F.leaky_relu}
@@ -107,7 +107,12 @@ class IntraLevelConv(SplitConv):
     ) -> Tensor:
         """As `propagate`, of any columns of the features, `(n, c)`: no column tells of another."""
         n = num_nodes(adjacency)
-        loops = self._loops(adjacency, features)
+        if self.self_loops == "remove" and is_dense(adjacency):
+            # Among intents the diagonal is most of a row: taken off after the sum, it would leave
+            # only what rounding left of the rest.
+            adjacency, loops = adjacency - torch.diag(adjacency.diagonal()), None
+        else:
+            loops = self._loops(adjacency, features)
         if self.normalization != "random_walk":
             present = None  # only a mean can leave somebody out
         for _ in range(self.hops):

@@ -50,7 +50,7 @@ class LightPropagation(nn.Module):
         self.adjacency = SymmetricAdjacency(adjacency, num_nodes)
         self.num_layers = num_layers
         degree = degrees(self.adjacency, torch.empty(0, device=self.adjacency.matrix.device))
-        self.smoothing = self.adjacency.scaled(degree.clamp(min=1).rsqrt())
+        self.smoothing = self.adjacency.scaled(degree.where(degree > 0, 1).rsqrt())
 
     def forward(self, features: Tensor) -> Tensor:
         """Smooths `features` $X$, `(n, dim)`; returns $Y$, `(n, dim)`."""

@@ -42,8 +42,8 @@ def nearest_neighbors(
     Args:
         features: `(n, dim)`, dense or sparse COO.
         k: How many neighbours.
-        include_self: Whether a row counts as its own nearest neighbour, as in the published code of
-            LATTICE and its descendants.
+        include_self: Whether a row counts among its own neighbours, as in the published code of
+            LATTICE and its descendants. If more than `k` rows are the same, it may miss itself.
         shrinkage: $h$: rows that are short, by which little is known, are trusted less.
 
     Returns:

@@ -50,7 +50,8 @@ def top_k(
     """The `k` best items of each user that the user has not seen.
 
     Equal scores are ordered by item index, lowest first, also where they meet the cut: the result
-    is a function of the scores alone. A [`DotProduct`][hugraph.interfaces.DotProduct] is multiplied
+    is a function of the scores alone, whose last bits may depend on the block of users that they
+    are computed in. A [`DotProduct`][hugraph.interfaces.DotProduct] is multiplied
     tile by tile; any other scorer is called for blocks of users. While `fit` runs, a signal stops
     the ranking before the next block.
 

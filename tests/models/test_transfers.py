@@ -14,18 +14,24 @@ from tests.assembly.small import MODELS, UNTRAINED, write_small_spec
 
 # What needs values on the host: of one number, or to know how large its result is.
 ASKING = {
+    "_coalesce",
     "_local_scalar_dense",
     "_unique2",
     "equal",
+    "index of bools",
     "is_nonzero",
     "masked_select",
     "nonzero",
+    "repeat_interleave to any size",
     "unique_consecutive",
     "unique_dim",
 }
-KNOWN = {  # a batch's rows, each once; how many steps lazy Adam has taken
-    **dict.fromkeys(["huign_sampled", "lgmrec", "mgcn", "mmgcn", "ngcf"], frozenset({"_unique2"})),
-    "huign_lazy": {"_local_scalar_dense"},
+KNOWN = {
+    # A batch's rows, each once.
+    **dict.fromkeys(["huign_sampled", "mgcn", "mmgcn", "ngcf"], frozenset({"_unique2"})),
+    "lgmrec": {"_unique2", "index of bools"},  # those that have both modalities
+    "macrid_vae": {"repeat_interleave to any size"},  # the histories of a batch
+    "huign_lazy": {"_local_scalar_dense", "_coalesce"},  # lazy Adam's steps, and its rows
 }
 
 
@@ -37,8 +43,13 @@ class Operations(TorchDispatchMode):
         self.counts = Counter()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.counts[function.overloadpacket.__name__] += 1
-        return function(*args, **(kwargs or {}))
+        name, kwargs = function.overloadpacket.__name__, kwargs or {}
+        if name == "repeat_interleave" and kwargs.get("output_size") is None:
+            name += " to any size"
+        if name == "index" and any(i is not None and i.dtype == torch.bool for i in args[1]):
+            name += " of bools"
+        self.counts[name] += 1
+        return function(*args, **kwargs)
 
 
 def steps(model_name, directory, device="cpu"):

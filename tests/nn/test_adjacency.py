@@ -189,11 +189,14 @@ def test_an_edge_to_nobody_is_refused():
         bipartite_adjacency(torch.tensor([0, 1]), torch.tensor([-1, 1]), 2, 3)
 
 
-@pytest.mark.parametrize("form", [0, 1, 3, 4])
+@pytest.mark.parametrize("form", range(5))
 def test_half_precision_is_multiplied_in_single_also_under_autocast(form):
     graph = graph_of(STAR)
     sparse = to_sparse_tensor(graph)
-    adjacency = [graph, sparse, None, SymmetricAdjacency(graph), SymmetricAdjacency(sparse)][form]
+    adjacency = [
+        *(graph, sparse, STAR.float()),
+        *(SymmetricAdjacency(graph), SymmetricAdjacency(sparse)),
+    ][form]
     features = torch.full((3, 2), 1.0009765625, requires_grad=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         result = neighbor_sum(adjacency, features)

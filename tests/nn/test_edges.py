@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
@@ -71,6 +72,21 @@ def test_attention_of_one_head_worked_by_hand():
 def test_a_weight_of_the_adjacency_plays_no_part():
     edges = Edges(graph_of(FEW * 5, weighted=True))
     assert_close(edges.dot(torch.ones(1, 3, 2), torch.ones(1, 3, 2)), torch.full((1, 3), 2.0))
+
+
+def test_more_edges_of_all_heads_than_an_int32_counts_are_summed_alike(monkeypatch):
+    edges = Edges(graph_of(FEW))
+    weights, features = torch.randn(2, edges.num_edges), torch.randn(2, 3, 2)
+    expected = edges.weighted_sum(weights, features)
+    asked = []
+    bags = F.embedding_bag
+    monkeypatch.setattr(
+        F, "embedding_bag", lambda i, *a, **k: asked.append(i.dtype) or bags(i, *a, **k)
+    )
+    for largest in (2 * max(3, edges.num_edges), 2 * max(3, edges.num_edges) - 1):
+        monkeypatch.setattr("hugraph.nn.edges._LARGEST_INT32", largest)
+        assert torch.equal(edges.weighted_sum(weights, features), expected)
+    assert asked == [torch.int32, torch.int64]
 
 
 @given(adjacencies(), st.integers(1, 3))

@@ -82,6 +82,13 @@ def test_a_neighbour_without_the_modality_does_not_pull_the_mean_to_zero():
     assert_close(refined, torch.tensor([[4.0], [2], [6], [0]]).double())
 
 
+def test_loops_are_taken_off_before_they_drown_the_rest():
+    """Two intents that are nearly apart: each becomes the other, not what rounding left."""
+    pooled = torch.tensor([[1e6, 1e-3], [1e-3, 1e6]])
+    features = torch.tensor([[0.1, 0.7], [0.3, -0.9]])
+    assert_close(IntraLevelConv(2, self_loops="remove")(features, pooled), features.flip(0))
+
+
 @given(
     st.data(),
     st.sampled_from(["random_walk", "symmetric", "none"]),

@@ -14,10 +14,16 @@ def test_two_nodes_of_one_edge_meet_in_the_middle_worked_by_hand():
     assert_close(smoothed, torch.tensor([[4.0], [4.0]]))
 
 
+def test_a_light_edge_counts_as_much_as_its_ends_have_worked_by_hand():
+    pair = to_sparse_tensor(graph_of(torch.tensor([[0, 1], [1, 0]]))) * 0.25
+    layer = LightPropagation(pair, num_layers=1)
+    assert_close(layer.hop(torch.tensor([[2.0], [6.0]])), torch.tensor([[6.0], [2.0]]))
+
+
 @given(symmetric_adjacencies(), st.integers(0, 3))
 def test_the_mean_of_dense_powers_is_the_result_and_its_transpose_the_gradient(dense, num_layers):
     degree = dense.sum(dim=1)
-    scale = degree.clamp(min=1).rsqrt()
+    scale = torch.where(degree > 0, degree.rsqrt(), 0)
     powers = [
         torch.linalg.matrix_power(scale[:, None] * dense * scale, layer)
         for layer in range(num_layers + 1)
