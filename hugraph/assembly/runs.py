@@ -350,6 +350,13 @@ def _spec(run: RunDir, overrides: Sequence[str], may_change: Sequence[str]) -> S
             at=str(run.path / SPEC),
             fix="resume without changing it, or fit a new run",
         )
+    done = run.epochs_of_a_stage()
+    if spec.train.epochs < min(done, stored.train.epochs):
+        raise RunError(
+            f"train.epochs is {spec.train.epochs}, but {done} are done already",
+            at=str(run.path),
+            fix=f"give {done} or more, or fit a new run",
+        )
     return spec
 
 

@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 _LOCK = "lock"  # the first file of a run, so also its mark
 _BEFORE_RECORD = ("spec.yaml", "split.parquet")  # of a run that was stopped before it was begun
 _METRICS, _RESULT, _PER_USER = "metrics.jsonl", "result.json", "per_user.parquet"
+_STAGE = re.compile(r'^{"epoch": \d+, "stage": ("[^"]*")', re.MULTILINE)
 _CHECKPOINTS, _EVENTS = "checkpoints", "tensorboard"
 
 
@@ -188,6 +191,12 @@ class RunDir:
             ResourceError: If the system refuses, or the file is a link.
         """
         atomic.cut(self.path / _METRICS, size)
+
+    def epochs_of_a_stage(self) -> int:
+        """How many lines `metrics.jsonl` has of one stage, at the most."""
+        path = self.path / _METRICS
+        lines = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        return max(Counter(_STAGE.findall(lines)).values(), default=0)
 
     def require_not_begun(self) -> None:
         """Makes sure that no epoch was ever committed, where no checkpoint is found.

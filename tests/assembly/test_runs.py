@@ -177,6 +177,29 @@ def test_going_on_with_more_epochs_is_recorded_and_takes_the_result_back(tmp_pat
     assert runs.reopen(path).spec.train.epochs == 9
 
 
+def test_fewer_epochs_than_any_stage_has_had_are_refused(tmp_path):
+    _, path, result = fitted(tmp_path, overrides=[*MODELS["cb2cf"], "train.epochs=5"])
+    assert result["epochs"] == 10
+    with pytest.raises(RunError, match=r"train\.epochs is 4, but 5 are done") as caught:
+        runs.reopen(path, overrides=["train.epochs=4"])
+    assert "give 5 or more" in caught.value.fix
+    assert runs.reopen(path).spec.train.epochs == 5
+
+
+def test_a_stopped_run_may_end_with_the_epochs_that_are_done(tmp_path):
+    def stop(event):
+        if isinstance(event, EpochDone) and event.epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path, overrides=["train.epochs=5"], on_progress=stop)
+    with RunDir.resume(tmp_path / "run") as run:
+        experiment = runs.reopen(run.path, overrides=["train.epochs=3"])
+        runs.go_on(experiment, run)
+        assert runs.finish(experiment, experiment.build_model(), run)["epochs"] == 3
+    assert runs.reopen(run.path).spec.train.epochs == 3
+
+
 def test_another_environment_is_noted_when_going_on(tmp_path, caplog):
     _, path, _ = fitted(tmp_path)
     record = json.loads((path / "run.json").read_text())
