@@ -127,7 +127,7 @@ class MGCN(PairwiseModel):
             self._item_graph(m, num_neighbors) for m in range(len(sizes))
         )
         present = self.content.present
-        reached = self._to_users(present.to(self.user_embeddings)) > 0
+        reached = self._to_users(present.to(self.user_embeddings.dtype)) > 0
         self.register_buffer("informed", torch.cat([reached, present]), persistent=False)
 
     def encode(self, users: Tensor | None = None, items: Tensor | None = None) -> Encoding:

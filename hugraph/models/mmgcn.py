@@ -161,7 +161,7 @@ class MMGCN(PairwiseModel):
     def _precompute(self) -> None:
         """Shares each node out evenly, and takes users' means over features that never change."""
         present = self.content.present.T.index_select(1, self.edges.sources)
-        even = self.user_embeddings.new_zeros(present.shape)
+        even = present.new_zeros(present.shape, dtype=self.user_embeddings.dtype)
         masked = even.masked_fill(~present, torch.finfo(even.dtype).min)
         shares = {
             "to_users": self.edges.softmax(even[:1]),
@@ -174,7 +174,8 @@ class MMGCN(PairwiseModel):
             liked = None
             if self._is_constant(m):
                 self.content.replace(m, unit_rows(self.content.of(m)))
-                liked, _ = self._means(self._start(m), self.first_to_users[m, None])
+                features = self.content.of(m)[None]
+                liked = self.edges.weighted_sum(self.first_to_users[m, None], features)[0]
             self.register_buffer(f"liked_{m}", liked, persistent=False)
 
 

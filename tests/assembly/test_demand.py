@@ -274,6 +274,18 @@ def test_a_model_too_large_even_for_a_handful_is_refused_with_a_setting_that_fit
     assert caught.value.fix.startswith("set model.dim=")
 
 
+# LATTICE computes with its weights as it is made.
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "lattice"])
+def test_a_model_is_measured_without_taking_its_memory(prepared, monkeypatch, name):
+    def build(experiment, device):
+        return original(experiment, device)
+
+    original = Experiment.build_model
+    experiment = prepared(*MODELS[name])
+    monkeypatch.setattr(Experiment, "build_model", build)  # the real one has no device
+    assert least_demand(experiment) is not None
+
+
 def test_demand_is_linear_in_users_and_items(prepared):
     sizes = [(200, 100), (300, 100), (200, 150), (300, 150)]
     totals = [
