@@ -5,7 +5,7 @@ the kernel frees when it dies; whoever then takes the lock goes on with the tria
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import cycle
@@ -33,7 +33,7 @@ from hugraph.train import atomic
 from hugraph.train.lock import locked
 
 Search = Literal["grid", "tpe"]
-State = Literal["running", "complete", "pruned", "failed"]
+State = Literal["running", "refused", "complete", "pruned", "failed"]
 
 _DATABASE, _LOCK, _TRIALS, _CLAIM = "study.db", "study.lock", "trials", "claim"
 _NAME, _PLAN = "sweep", "plan"
@@ -44,6 +44,7 @@ _STATES: dict[TrialState, State] = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
+_OPEN = ("running", "refused")
 
 
 class Fit(NamedTuple):
@@ -63,10 +64,11 @@ class Trial:
         number: From 0, in the order in which trials are begun.
         point: What it changes of the spec, as YAML texts by key.
         state: One that is `running` is worked on, or its process has died and the next command
-            goes on with it.
+            goes on with it. One that was `refused` had too little memory; the next command tries
+            it again.
         value: The validation metric, its mean over the seeds, once the trial is complete.
         fits: The finished runs, one for each seed.
-        reason: Why it was pruned or failed, if it was.
+        reason: Why it was refused, pruned or failed, if it was.
     """
 
     number: int
@@ -142,7 +144,7 @@ class Study:
             )
 
     @contextmanager
-    def claim(self, most: int) -> Iterator[Claim | None]:
+    def claim(self, most: int, besides: Container[int] = ()) -> Iterator[Claim | None]:
         """Takes a trial and holds it: one whose process has died, or else a new one.
 
         A trial that is not ended inside is left for the next to go on with.
@@ -150,10 +152,11 @@ class Study:
         Args:
             most: How many trials there may be, at most as many as there are points; None is given
                 if there are as many, and all of them have ended or are worked on.
+            besides: Trials that this process does not take.
         """
         with ExitStack() as held:
             with locked(self.directory / _LOCK, wait=True), self._explained():
-                handle = self._abandoned(held) or self._new(most, held)
+                handle = self._abandoned(held, besides) or self._new(most, held)
                 point = self._point(handle) if handle else {}
             yield Claim(handle.number, point, handle) if handle else None
 
@@ -177,6 +180,11 @@ class Study:
         """Ends a trial that cannot be fitted."""
         self._give_up(claim, reason, TrialState.FAIL)
 
+    def refuse(self, claim: Claim, reason: str) -> None:
+        """Leaves a trial for a time when there is more memory."""
+        with self._explained():
+            claim.handle.set_user_attr("reason", reason)
+
     def trials(self) -> list[Trial]:
         """All trials that were begun, in order."""
         with self._explained():
@@ -191,17 +199,19 @@ class Study:
             claim.handle.set_user_attr("reason", reason)
             self._study.tell(claim.handle, state=state)
 
-    def _abandoned(self, held: ExitStack) -> optuna.Trial | None:
+    def _abandoned(self, held: ExitStack, besides: Container[int]) -> optuna.Trial | None:
         for trial in self.trials():
-            if trial.state == "running":
+            if trial.state in _OPEN and trial.number not in besides:
                 try:
                     self._hold(trial.number, held)
                 except BusyError:
                     continue
-                if self.trials()[trial.number].state == "running":  # it may just have ended
+                if self.trials()[trial.number].state in _OPEN:  # it may just have ended
                     find = self._storage.get_trial_id_from_study_id_trial_number
                     study = self._storage.get_study_id_from_name(_NAME)
-                    return optuna.Trial(self._study, find(study, trial.number))
+                    handle = optuna.Trial(self._study, find(study, trial.number))
+                    handle.set_user_attr("reason", None)
+                    return handle
         return None
 
     def _new(self, most: int, held: ExitStack) -> optuna.Trial | None:
@@ -241,13 +251,14 @@ class Study:
             key: value if isinstance(value, str) else write_inline(value)
             for key, value in frozen.params.items()
         }
+        state, reason = _STATES[frozen.state], frozen.user_attrs.get("reason")
         return Trial(
             number=frozen.number,
             point={key: texts[key] for key in self._space if key in texts},
-            state=_STATES[frozen.state],
+            state="refused" if reason and state == "running" else state,
             value=frozen.value if frozen.state is TrialState.COMPLETE else None,
             fits=tuple(Fit(**fit) for fit in frozen.user_attrs.get("fits", ())),
-            reason=frozen.user_attrs.get("reason"),
+            reason=reason,
         )
 
     @contextmanager

@@ -106,8 +106,9 @@ class Sweep:
     def run(self, directory: Path, on_trial: OnTrial | None = None) -> Outcome:
         """Fits trials until none is left, beside other processes that do the same.
 
-        What a process that died or was stopped has left goes on from its last epoch. The spec of
-        the best trial is written to `best.yaml`.
+        What a process that died or was stopped has left goes on from its last epoch. A trial for
+        which too little memory is free is left for the next call. The spec of the best trial is
+        written to `best.yaml`.
 
         Args:
             directory: Of this sweep alone; made if it is missing.
@@ -127,11 +128,16 @@ class Sweep:
             warm_up=self.spec.train.early_stopping.patience,
         )
         study.keep({**self._tree(), "fingerprint of the data": dataset.fingerprint})
+        refused: set[int] = set()
         while True:
-            with study.claim(self.trials) as claim:
+            with study.claim(self.trials, refused) as claim:
                 if claim is None:
                     return self._outcome(study, dataset)
-                self._carry_out(claim, study, dataset)
+                try:
+                    self._carry_out(claim, study, dataset)
+                except TooLargeError as error:
+                    study.refuse(claim, f"{error.at}: {error.what}")
+                    refused.add(claim.number)
             if on_trial:
                 trials = _best_first(study.trials())
                 on_trial(next(one for one in trials if one.number == claim.number), trials)
@@ -153,7 +159,7 @@ class Sweep:
                 fits.append(Fit(seed, value, result["epochs"], result["seconds"]))
         except _HopelessError as stopped:
             study.prune(claim, str(stopped))
-        except (DataError, DivergedError, SpecError, TooLargeError) as error:
+        except (DataError, DivergedError, SpecError) as error:
             study.fail(claim, f"{error.at}: {error.what}" if error.at else error.what)
         except Exception as error:
             if not is_out_of_memory(error):

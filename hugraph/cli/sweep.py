@@ -14,7 +14,7 @@ from hugraph.cli.paths import PathName, data_overrides, new_directory
 from hugraph.cli.replicates import read_seeds, spread
 from hugraph.cli.stopping import stoppable
 from hugraph.cli.terminal import count, say, write_json, write_line, write_table
-from hugraph.errors import RunError
+from hugraph.errors import ResourceError, RunError
 
 if TYPE_CHECKING:
     from hugraph.assembly.study import Search, Trial
@@ -150,7 +150,14 @@ def sweep(
         write_json(_tree(planned, outcome, directory))
     else:
         _show(planned, outcome, directory)
-    if outcome.selected is None and not any(one.state == "running" for one in outcome.trials):
+    states = {one.state for one in outcome.trials}
+    if outcome.selected is None and "running" not in states:
+        if "refused" in states:
+            raise ResourceError(
+                f"none of {count(len(outcome.trials), 'trial')} is complete, for want of memory",
+                at=str(directory),
+                fix="give the same command with this --out where more is free",
+            )
         raise RunError(
             f"none of {count(len(outcome.trials), 'trial')} is complete",
             at=str(directory),
@@ -160,7 +167,7 @@ def sweep(
 
 def _report(planned: "Sweep", trial: "Trial", trials: Sequence["Trial"]) -> None:
     """Says how a trial has ended, on one line."""
-    ended = sum(one.state != "running" for one in trials)
+    ended = sum(one.state not in ("running", "refused") for one in trials)
     best = trials[0]
     line = f"trial {trial.number:3d}  ({ended} of {planned.trials})  "
     if trial.value is None:
@@ -191,6 +198,8 @@ def _show(planned: "Sweep", outcome: "Outcome", directory: Path) -> None:
     for trial in outcome.trials:
         if trial.reason:
             write_line(f"trial {trial.number} {trial.state}: {trial.reason}")
+    if any(trial.state == "refused" for trial in outcome.trials):
+        write_line("what was refused is tried again by the same command with --out")
     if running := sum(trial.state == "running" for trial in outcome.trials):
         write_line(f"{count(running, 'trial is', 'trials are')} in the hands of another process")
     if outcome.selected:

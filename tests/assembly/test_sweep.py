@@ -102,16 +102,23 @@ def test_a_trial_that_cannot_be_fitted_is_shown_and_stops_nothing(tmp_path):
     assert len(ended) == 6  # a failed trial is not tried again
 
 
-def test_a_trial_that_needs_more_memory_than_is_free_fails_before_its_model_is_made(
+def test_a_trial_that_needs_more_memory_than_is_free_waits_until_there_is_more(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(demand, "room", lambda **_: Room(200_000, "the memory of a test"))
-    sweep = planned(tmp_path, grid=("model.dim=[4, 4000]",))
-    few, many = sweep.run(tmp_path / "out").trials
+    sweep = planned(tmp_path, grid=("model.dim=[3000, 4, 4000]",))
+    ended = []
+    few, *many = sweep.run(tmp_path / "out", lambda one, _: ended.append(one.number)).trials
     assert (few.state, few.point) == ("complete", {"model.dim": "4"})
-    assert many.state == "failed"
-    assert many.reason.startswith("the memory of a test: fitting takes at least 24.0 MB")
-    assert not list((tmp_path / "out" / f"trials/{many.number:03d}").glob("seed-*"))
+    assert sorted(ended) == [0, 1, 2]
+    for trial in many:
+        assert trial.state == "refused"
+        assert trial.reason.startswith("the memory of a test: fitting takes at least")
+        assert not list((tmp_path / "out" / f"trials/{trial.number:03d}").glob("seed-*"))
+    monkeypatch.undo()
+    trials = sweep.run(tmp_path / "out", lambda one, _: ended.append(one.number)).trials
+    assert [(one.state, one.reason) for one in trials] == [("complete", None)] * 3
+    assert ended[3:] == [one.number for one in many]  # and not the one that was complete
 
 
 def test_any_other_error_stops_the_sweep_and_leaves_the_trial_to_be_gone_on_with(

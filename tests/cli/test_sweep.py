@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hugraph.assembly.memory import Room
 from hugraph.assembly.sections import SCHEMA
 from hugraph.errors import RunError
 from tests.assembly.small import MODELS, write_small_spec
@@ -138,6 +139,17 @@ def test_a_sweep_of_which_nothing_is_complete_shows_why_and_fails(hugraph, spec)
     code, out, err = hugraph("sweep", spec, "--grid", "train.lr=[1e30]", *QUICK, "--out", "mine")
     assert code == 5
     assert "trial 0 failed: " in out and "none of 1 trial is complete" in err
+
+
+def test_a_sweep_without_the_memory_for_any_trial_says_so_and_how_to_go_on(
+    hugraph, spec, monkeypatch
+):
+    nothing = lambda **_: Room(0, "the memory of a test")
+    monkeypatch.setattr("hugraph.assembly.demand.room", nothing)
+    code, out, err = hugraph("sweep", spec, *RATES, *QUICK, "--out", "mine")
+    assert code == 7
+    assert "trial 0 refused: the memory of a test: fitting takes at least" in out
+    assert "for want of memory" in err and "the same command with this --out" in err
 
 
 @pytest.mark.parametrize(
