@@ -42,7 +42,8 @@ from hugraph.errors import HugraphError, ResourceError, SpecError, is_out_of_mem
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="hugraph %(version)s")
 @click.option("--debug", is_flag=True, help="Show tracebacks and every log message.")
-def hugraph(debug: bool) -> None:
+@click.pass_context
+def hugraph(context: click.Context, debug: bool) -> None:
     """Multimedia recommendation with interpretable user intents.
 
     \b
@@ -61,6 +62,14 @@ def hugraph(debug: bool) -> None:
     logger = logging.getLogger("hugraph")
     logger.handlers = [handler]
     logger.setLevel(logging.DEBUG if debug else logging.WARNING)
+    several = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+    if several and context.invoked_subcommand != "fit":
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            context.exit()  # as if all were well, lest torchrun ends the one that speaks
+        raise click.UsageError(
+            "torchrun has started several processes, and only fit works in more than one; "
+            f"give {context.invoked_subcommand} without torchrun."
+        )
 
 
 VERBS = (

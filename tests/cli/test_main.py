@@ -62,6 +62,21 @@ def test_debug_shows_the_traceback(hugraph, verb):
     assert "in fail" in err
 
 
+def test_under_torchrun_only_fit_runs_and_one_process_says_so(hugraph, verb, monkeypatch):
+    verb(AssertionError("it has run"))
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    code, _, err = hugraph("fail")
+    assert code == 2
+    assert "only fit works in more than one; give fail without torchrun." in err
+    assert "Give either --spec" in hugraph("fit").err
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert hugraph("fail") == (0, "", "")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert hugraph("fail").code == 1
+
+
 def test_an_interruption_ends_with_130(hugraph, verb):
     verb(KeyboardInterrupt())
     assert hugraph("fail") == (130, "", "\ninterrupted\n")
