@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM while a command works."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -27,7 +28,13 @@ def stoppable(then: Callable[[], str]) -> Iterator[None]:
 
     def stop(signum: int, frame: FrameType | None) -> None:
         restore()
+        if _is_loading(frame):
+            tell(signum)
+            os._exit(128 + signum)
         raise SystemExit(128 + signum)
+
+    def tell(signum: int) -> None:
+        say(f"stopped by {signal.Signals(signum).name}; {then()}", wrap=False)
 
     if threading.current_thread() is threading.main_thread():
         for signum in (signal.SIGINT, signal.SIGTERM):
@@ -36,8 +43,23 @@ def stoppable(then: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except SystemExit as stopped:
-        if name := {130: "SIGINT", 143: "SIGTERM"}.get(cast(int, stopped.code)):
-            say(f"stopped by {name}; {then()}", wrap=False)
+        if stopped.code in (130, 143):
+            tell(cast(int, stopped.code) - 128)
         raise
     finally:
         restore()
+
+
+def interrupt(signum: int, frame: FrameType | None) -> None:
+    """Handles SIGINT as Python does, but ends the process at once while modules are loaded."""
+    if _is_loading(frame):
+        say("interrupted")
+        os._exit(128 + signum)
+    raise KeyboardInterrupt
+
+
+def _is_loading(frame: FrameType | None) -> bool:
+    """Whether modules are loaded; C++ aborts there at an exception, or it is taken for a fault."""
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None

@@ -63,7 +63,7 @@ def test_debug_shows_the_traceback(hugraph, verb):
 
 
 def test_under_torchrun_only_fit_runs_and_one_process_says_so(hugraph, verb, monkeypatch):
-    verb(AssertionError("it has run"))
+    verb(DataError("it has run"))
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "0")
@@ -74,7 +74,7 @@ def test_under_torchrun_only_fit_runs_and_one_process_says_so(hugraph, verb, mon
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert hugraph("fail") == (0, "", "")
     monkeypatch.setenv("WORLD_SIZE", "1")
-    assert hugraph("fail").code == 1
+    assert hugraph("fail").code == 4
 
 
 def test_an_interruption_ends_with_130(hugraph, verb):
@@ -173,6 +173,24 @@ def test_help_needs_no_torch():
 def test_python_m_hugraph_is_the_command():
     outcome = python("-m", "hugraph", "--version")
     assert outcome.stdout.startswith("hugraph ")
+
+
+@pytest.mark.parametrize(
+    ("args", "module", "code", "said"),
+    [
+        (["validate", "a.yaml"], "click", -2, ""),  # before there is anything to say it
+        (["validate", "a.yaml"], "yaml", 130, "interrupted\n"),
+        (["fit", "--spec", "a.yaml"], "yaml", 130, "stopped by SIGINT; the run had not begun"),
+    ],
+)
+def test_an_interruption_while_modules_are_loaded_is_one(tmp_path, args, module, code, said):
+    (tmp_path / f"{module}.py").write_text(
+        "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\n"
+        "except BaseException:\n    raise RecursionError\n"
+    )
+    outcome = python("-m", "hugraph", *args, cwd=tmp_path)
+    assert outcome.returncode == code
+    assert outcome.stderr.startswith(said) and "Traceback" not in outcome.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
