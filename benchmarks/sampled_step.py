@@ -4,12 +4,13 @@
 
 Graphs, features and triples are random: ten neighbours an item on average, features of
 `--columns` in `.npy` files under DIR, which are checked, scaled and propagated from disk as
-`data.memory_map` does it. Each size has a process of its own, with one thread, so that its memory
-is its own; groups of five steps alternate between the processes. Beside them are exact steps with
-dense Adam and features in memory, where sizes are small. Medians of CPU seconds; memory is that of
-the process after all steps, and the most that it reached, as the system counts it. Of few items
-some are drawn twice, and computed once but for those of the entropy: the table says how many a step
-computes. Writes `benchmarks/results/sampled_step.md`.
+`data.memory_map` does it. Each size has a process of its own, set up as the command line does it,
+with one thread, so that its memory is its own; groups of five steps alternate between the
+processes. Beside them are exact steps with dense Adam and features in memory, where sizes are
+small. Medians of CPU seconds; memory is that of the process after all steps, and the most that it
+reached, as the system counts it. Of few items some are drawn twice, and computed once but for those
+of the entropy: the table says how many a step computes. Writes to
+`benchmarks/results/sampled_step.md`.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 from scipy.sparse import coo_array
 
-from hugraph import __version__
+from hugraph import __version__, process
 from hugraph.data.features import checked_float32, scale_features, scaled_on_disk
 from hugraph.data.npy import map_npy
 from hugraph.graph.symmetric import symmetric_graph
@@ -74,6 +75,7 @@ def memory():
 
 def serve(pipe, folder, num_items, hierarchy, columns, edges):
     """Prepares a model, then takes a group of steps for each message."""
+    process.prepare()
     torch.set_num_threads(1)
     sampled = hierarchy == "sampled"
     began = time.process_time()

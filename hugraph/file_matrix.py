@@ -15,7 +15,9 @@ from torch import Tensor
 
 from hugraph.errors import ResourceError
 
-ROW_BLOCK_BYTES = 2**25  # of consecutive rows in memory at a time
+ROW_BLOCK_BYTES = (
+    2**22
+)  # of consecutive rows in memory at a time: few, so that their memory is reused
 COLUMN_BLOCK_BYTES = 2**27  # of columns; the fewer, the more often a file is read
 
 
@@ -99,8 +101,8 @@ class FileMatrix:
         """Reads consecutive rows, or all: `(len(rows), dim)`."""
         rows = range(len(self)) if rows is None else rows
         size = 4 * self.shape[1]
-        content = bytearray(len(rows) * size)
-        rest, place = memoryview(content), self._offset + rows.start * size
+        content = np.empty(len(rows) * size, np.uint8)
+        rest, place = content.data, self._offset + rows.start * size
         while rest and (count := os.preadv(self._descriptor, [rest], place)):
             rest, place = rest[count:], place + count
         return self._matrix(content[: len(content) - len(rest)] if rest else content, len(rows))
@@ -112,15 +114,17 @@ class FileMatrix:
     def columns(self) -> Iterator[Tensor]:
         """Reads all rows of a few columns at a time, from the first to the last: `(num_rows, n)`.
 
-        The file is read once for each block of columns.
+        The file is read once for each block of columns. A block lasts until the next, which takes
+        its memory.
         """
+        memory = torch.empty(0, device="cpu")
         for chosen in _ranges(self.shape[1], 4 * len(self), COLUMN_BLOCK_BYTES):
-            block = torch.empty(len(self), len(chosen), device="cpu")
+            block = memory.resize_(len(self), len(chosen))
             for rows in self.blocks():
                 block[rows.start : rows.stop] = self.read(rows)[:, chosen.start : chosen.stop]
             yield block
 
-    def _matrix(self, content: bytearray, num_rows: int) -> Tensor:
+    def _matrix(self, content: bytearray | np.ndarray, num_rows: int) -> Tensor:
         dim = self.shape[1]
         if len(content) != 4 * num_rows * dim:
             raise ResourceError(

@@ -38,10 +38,22 @@ def test_blocks_of_rows_and_of_columns_are_the_whole(small_blocks):
     blocks = list(matrix.blocks())
     assert blocks == [range(2), range(2, 4), range(4, 5)]
     assert_close(torch.cat([matrix.read(rows) for rows in blocks]), NUMBERS)
-    columns = list(matrix.columns())
+    columns = [block.clone() for block in matrix.columns()]
     assert [block.shape[1] for block in columns] == [2, 1]
     assert_close(torch.cat(columns, dim=1), NUMBERS)
     assert_close(FileMatrix.from_columns(columns).read(), NUMBERS)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 150), st.integers(1, 150))
+def test_any_columns_come_back_to_the_last_bit(num_rows, dim, row_bytes, column_bytes):
+    numbers = torch.randn(num_rows, dim)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(file_matrix, "ROW_BLOCK_BYTES", row_bytes)
+        patched.setattr(file_matrix, "COLUMN_BLOCK_BYTES", column_bytes)
+        matrix = FileMatrix.from_rows([numbers])
+        assert torch.equal(torch.cat([b.clone() for b in matrix.columns()], dim=1), numbers)
+        halved = FileMatrix.from_columns(block / 2 for block in matrix.columns())
+        assert torch.equal(halved.read(), numbers / 2)
 
 
 @given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 99), st.data())

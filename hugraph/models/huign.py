@@ -378,9 +378,10 @@ class HUIGN(PairwiseModel):
         return isinstance(conv, IntraLevelConv) and self._splits(modality)
 
     def _propagate_on_disk(self) -> dict[int, Tensor]:
-        """Puts propagated features side by side into one file; tells whom they reach, by modality.
+        """Puts propagated features side by side into one file, so that a row is read at once.
 
-        A row of it is read at once. A few columns are propagated at a time.
+        A few columns are propagated at a time. Tells whom they reach, by modality; nobody where all
+        items have it.
         """
         reached = {m: torch.zeros_like(self.content.present[:, m]) for m in self.on_disk}
 
@@ -391,7 +392,8 @@ class HUIGN(PairwiseModel):
                 for block in self.content.stored(m).columns():
                     columns = block.to(told.device)
                     spread = conv.propagate_columns(columns, self.adjacency, present)
-                    told.logical_or_((spread != 0).any(dim=1))
+                    if present is not None:
+                        told.logical_or_((spread != 0).any(dim=1))
                     yield spread
 
         self.content.store(self.on_disk, FileMatrix.from_columns(propagated()))

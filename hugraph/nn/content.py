@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, cast
 
+import numpy as np
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
@@ -98,8 +99,8 @@ class ModalityContent(nn.Module):
             elif isinstance(features, FileMatrix):
                 self._sources.append(_StoredFeatures(features))
                 self.dims.append(features.shape[1])
-                told = [(features.read(rows) != 0).any(dim=1) for rows in features.blocks()]
-                present.append(torch.cat(told).to(torch.get_default_device()))
+                told = [features.read(rows).numpy().any(axis=1) for rows in features.blocks()]
+                present.append(torch.as_tensor(np.concatenate(told)).to(torch.get_default_device()))
             else:
                 self._sources.append(_FixedFeatures(features))
                 self.dims.append(features.shape[1])
