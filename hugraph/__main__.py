@@ -9,10 +9,10 @@ def main() -> None:
     if heeded:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from hugraph.cli.main import main as run
-    from hugraph.cli.stopping import interrupt
+    from hugraph.cli.stopping import interrupt, once_loaded
 
     if heeded:
-        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGINT, once_loaded(interrupt))
     run()
 
 

@@ -15,9 +15,7 @@ from torch import Tensor
 
 from hugraph.errors import ResourceError
 
-ROW_BLOCK_BYTES = (
-    2**22
-)  # of consecutive rows in memory at a time: few, so that their memory is reused
+ROW_BLOCK_BYTES = 2**22  # of consecutive rows at a time
 COLUMN_BLOCK_BYTES = 2**27  # of columns; the fewer, the more often a file is read
 
 

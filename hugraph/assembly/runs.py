@@ -353,7 +353,7 @@ def _spec(run: RunDir, overrides: Sequence[str], may_change: Sequence[str]) -> S
     done = run.epochs_of_a_stage()
     if spec.train.epochs < min(done, stored.train.epochs):
         raise RunError(
-            f"train.epochs is {spec.train.epochs}, but {done} are done already",
+            f"train.epochs is {spec.train.epochs}, but {done} have been trained already",
             at=str(run.path),
             fix=f"give {done} or more, or fit a new run",
         )

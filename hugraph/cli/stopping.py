@@ -3,12 +3,15 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, cast
 
 from hugraph.cli.terminal import say
+
+_PATIENCE = 10.0
 
 
 @contextmanager
@@ -26,40 +29,55 @@ def stoppable(then: Callable[[], str]) -> Iterator[None]:
         for signum, handler in before.items():
             signal.signal(signum, handler)
 
-    def stop(signum: int, frame: FrameType | None) -> None:
+    def stop(signum: int) -> None:
         restore()
-        if _is_loading(frame):
-            tell(signum)
-            os._exit(128 + signum)
         raise SystemExit(128 + signum)
 
-    def tell(signum: int) -> None:
-        say(f"stopped by {signal.Signals(signum).name}; {then()}", wrap=False)
-
+    handler = once_loaded(stop)
     if threading.current_thread() is threading.main_thread():
         for signum in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(signum) is not signal.SIG_IGN:
-                before[signum] = signal.signal(signum, stop)
+                before[signum] = signal.signal(signum, handler)
     try:
         yield
     except SystemExit as stopped:
-        if stopped.code in (130, 143):
-            tell(cast(int, stopped.code) - 128)
+        if name := {130: "SIGINT", 143: "SIGTERM"}.get(cast(int, stopped.code)):
+            say(f"stopped by {name}; {then()}", wrap=False)
         raise
     finally:
         restore()
 
 
-def interrupt(signum: int, frame: FrameType | None) -> None:
-    """Handles SIGINT as Python does, but ends the process at once while modules are loaded."""
-    if _is_loading(frame):
-        say("interrupted")
-        os._exit(128 + signum)
+def interrupt(signum: int) -> None:
+    """Does what Python does at Ctrl-C."""
     raise KeyboardInterrupt
 
 
+def once_loaded(act: Callable[[int], None]) -> Callable[[int, FrameType | None], None]:
+    """Makes a handler that puts a signal off while modules are loaded.
+
+    An exception would be taken for a fault of the module, and C++ aborts at it. A module that
+    takes longer than `_PATIENCE` seconds is interrupted nevertheless.
+
+    Args:
+        act: Called with the signal.
+    """
+    began: float | None = None
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        nonlocal began
+        began = began or time.monotonic()
+        if _is_loading(frame) and time.monotonic() - began < _PATIENCE:
+            again = threading.Timer(0.01, os.kill, (os.getpid(), signum))
+            again.daemon = True
+            again.start()
+        else:
+            act(signum)
+
+    return handle
+
+
 def _is_loading(frame: FrameType | None) -> bool:
-    """Whether modules are loaded; C++ aborts there at an exception, or it is taken for a fault."""
     while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
         frame = frame.f_back
     return frame is not None

@@ -150,11 +150,11 @@ def sweep(
         write_json(_tree(planned, outcome, directory))
     else:
         _show(planned, outcome, directory)
-    states = {one.state for one in outcome.trials}
-    if outcome.selected is None and "running" not in states:
-        if "refused" in states:
+    if outcome.selected is None and not any(one.state == "running" for one in outcome.trials):
+        if refused := sum(one.state == "refused" for one in outcome.trials):
             raise ResourceError(
-                f"none of {count(len(outcome.trials), 'trial')} is complete, for want of memory",
+                f"none of {count(len(outcome.trials), 'trial')} is complete; "
+                f"{refused} had too little memory",
                 at=str(directory),
                 fix="give the same command with this --out where more is free",
             )

@@ -43,7 +43,8 @@ def nearest_neighbors(
         features: `(n, dim)`, dense or sparse COO.
         k: How many neighbours.
         include_self: Whether a row counts among its own neighbours, as in the published code of
-            LATTICE and its descendants. If more than `k` rows are the same, it may miss itself.
+            LATTICE and its descendants. It may miss itself where `k` others are as similar: rows of
+            one direction or, with shrinkage, longer ones.
         shrinkage: $h$: rows that are short, by which little is known, are trusted less.
 
     Returns:

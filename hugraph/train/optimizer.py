@@ -83,6 +83,7 @@ class StageOptimizer:
         entries = [g.values() if g.is_sparse else g for g in gradients if g is not None]
         norm = get_total_norm(entries)
         values = self._finite(terms, loss, norm, lr)
+        del found, entries  # so that no gradient is held twice
         if self._clip_norm is not None:
             shrink = (self._clip_norm / (norm + 1e-6)).clamp(max=1)
             gradients = [None if g is None else g * shrink for g in gradients]

@@ -180,7 +180,7 @@ def test_going_on_with_more_epochs_is_recorded_and_takes_the_result_back(tmp_pat
 def test_fewer_epochs_than_any_stage_has_had_are_refused(tmp_path):
     _, path, result = fitted(tmp_path, overrides=[*MODELS["cb2cf"], "train.epochs=5"])
     assert result["epochs"] == 10
-    with pytest.raises(RunError, match=r"train\.epochs is 4, but 5 are done") as caught:
+    with pytest.raises(RunError, match=r"train\.epochs is 4, but 5 have been trained") as caught:
         runs.reopen(path, overrides=["train.epochs=4"])
     assert "give 5 or more" in caught.value.fix
     assert runs.reopen(path).spec.train.epochs == 5

@@ -11,6 +11,7 @@ from click.shell_completion import ShellComplete
 from hugraph.cli import main as main_module
 from hugraph.cli.main import hugraph as group
 from hugraph.errors import BusyError, DataError, ResourceError, RunError
+from tests.assembly.small import write_small_spec
 
 
 @pytest.fixture
@@ -179,18 +180,27 @@ def test_python_m_hugraph_is_the_command():
     ("args", "module", "code", "said"),
     [
         (["validate", "a.yaml"], "click", -2, ""),  # before there is anything to say it
-        (["validate", "a.yaml"], "yaml", 130, "interrupted\n"),
-        (["fit", "--spec", "a.yaml"], "yaml", 130, "stopped by SIGINT; the run had not begun"),
+        (["validate", "small.yaml"], "yaml", 130, "\ninterrupted\n"),
+        (["fit", "--spec", "small.yaml"], "yaml", 130, "stopped by SIGINT; the run had not begun"),
+        (["plan", "--spec", "small.yaml"], "tensorboard", 130, "stopped by SIGINT; nothing is"),
     ],
 )
 def test_an_interruption_while_modules_are_loaded_is_one(tmp_path, args, module, code, said):
+    """A module is loaded to its end, and then the command stops and leaves nothing behind."""
+    write_small_spec(tmp_path)
     (tmp_path / f"{module}.py").write_text(
-        "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\n"
+        "import signal, sys\ntry:\n    signal.raise_signal(signal.SIGINT)\n"
         "except BaseException:\n    raise RecursionError\n"
+        f"del sys.path[0], sys.modules[{module!r}]\nimport {module}\n"
     )
     outcome = python("-m", "hugraph", *args, cwd=tmp_path)
     assert outcome.returncode == code
     assert outcome.stderr.startswith(said) and "Traceback" not in outcome.stderr
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        f"{module}.py",
+        "small.yaml",
+        "__pycache__",
+    }
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -149,7 +149,7 @@ def test_a_sweep_without_the_memory_for_any_trial_says_so_and_how_to_go_on(
     code, out, err = hugraph("sweep", spec, *RATES, *QUICK, "--out", "mine")
     assert code == 7
     assert "trial 0 refused: the memory of a test: fitting takes at least" in out
-    assert "for want of memory" in err and "the same command with this --out" in err
+    assert "had too little memory" in err and "the same command with this --out" in err
 
 
 @pytest.mark.parametrize(
