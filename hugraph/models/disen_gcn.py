@@ -58,10 +58,8 @@ class DisenGCN(PairwiseModel):
         [Ma et al. 2019](https://proceedings.mlr.press/v97/ma19a.html), section 3: layer and
         routing. The paper classifies nodes, with $T = 7$, up to five layers and dropout; how
         HUIGN's authors made it recommend is not published. Graph, input, combination of layers, the
-        last layer without a ReLU and the absence of dropout are inferred. So are the defaults: on
-        Last.fm seven iterations or dropout ranked no better, and two layers worse. A learned factor
-        on the scores made no difference there, and fixed ones of 0.5 and 4 ranked much worse, so
-        that there is none.
+        last layer without a ReLU and the absence of dropout are inferred. So are the defaults,
+        which were not tuned.
     """
 
     separable = True
