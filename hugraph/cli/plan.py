@@ -1,5 +1,6 @@
 """`hugraph plan`."""
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,7 +114,7 @@ def _rows(plan: "Plan") -> list[tuple[str, str, str]]:
     if (seconds := plan.seconds()) is not None:
         epochs = sum(stage.epochs for stage in plan.stages)
         whole = f"the fit, {count(epochs, 'epoch')}" if epochs else "the fit"
-        rows.append((whole, _time(seconds), "at most" if epochs else "measured"))
+        rows.append((whole, _time(seconds), "at most, once loaded" if epochs else "once loaded"))
     return rows
 
 
@@ -124,5 +125,5 @@ def _of(needed: str, free: int | None) -> str:
 def _time(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
+    minutes = math.ceil(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

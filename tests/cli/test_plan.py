@@ -7,6 +7,7 @@ import pytest
 
 from hugraph.assembly import demand, plan
 from hugraph.assembly.memory import Room
+from hugraph.cli.plan import _time
 from hugraph.report import figures
 from tests.assembly.small import MODELS, write_small_spec
 
@@ -32,6 +33,12 @@ def test_a_plan_is_a_table(hugraph, spec, tmp_path):
     assert re.search(r"^memory +\S+ .B of \S+ GB +measured$", out, flags=re.MULTILINE)
     assert re.search(r"^  5 steps +\S+ s$", out, flags=re.MULTILINE)
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
+
+
+def test_minutes_are_rounded_up():
+    assert [_time(seconds) for seconds in (59.4, 61, 120, 136, 7201)] == [
+        *("59 s", "2 min", "2 min", "3 min", "2.0 h")
+    ]
 
 
 def test_stages_are_told_apart_and_a_model_without_any_is_only_tested(hugraph, spec):
