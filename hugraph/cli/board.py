@@ -1,6 +1,7 @@
 """What TensorBoard shows of a finished run beside its curves: items, and figures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hugraph.cli.drawing import MOST_ITEMS, require_drawing
@@ -38,36 +39,32 @@ def show_on_board(
         tell: Is told what happens, and what is left out.
         figures: Whether to draw, and to name intents; else the projector shows their numbers.
     """
+    levels: tuple[IntentLevel, ...] = ()
+    with _left_out(tell):
+        if figures:
+            try:
+                require_drawing()
+            except ResourceError as error:
+                tell(f"note: TensorBoard gets no figures: {error.what}; {error.fix}")
+                figures = False
+        if figures:
+            tell("drawing figures for TensorBoard")
+            levels = _named(experiment, model, tell)
+        _show_items(experiment, model, run, levels, tell)
+        if figures:
+            pictures = _pictures(experiment, model, run, result, levels, tell)
+            run.events.draw(result["epochs"], pictures)
+
+
+@contextmanager
+def _left_out(tell: Callable[[str], None]) -> Iterator[None]:
     try:
-        _show(experiment, model, run, result, tell, figures)
+        yield
     except Exception as error:
         if not isinstance(error, HugraphError) and not is_out_of_memory(error):
             raise
         reason = error.what if isinstance(error, HugraphError) else "out of memory"
         tell(f"note: TensorBoard lacks items or figures of this run: {reason}")
-
-
-def _show(
-    experiment: "Experiment",
-    model: "Recommender",
-    run: "RunDir",
-    result: dict[str, Any],
-    tell: Callable[[str], None],
-    figures: bool,
-) -> None:
-    levels: tuple[IntentLevel, ...] = ()
-    if figures:
-        try:
-            require_drawing()
-        except ResourceError as error:
-            tell(f"note: TensorBoard gets no figures: {error.what}; {error.fix}")
-            figures = False
-    if figures:
-        tell("drawing figures for TensorBoard")
-        levels = _named(experiment, model, tell)
-    _show_items(experiment, model, run, levels, tell)
-    if figures:
-        run.events.draw(result["epochs"], _pictures(experiment, model, run, result, levels, tell))
 
 
 def _named(

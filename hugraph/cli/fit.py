@@ -91,6 +91,8 @@ def fit(
         if not resumable:
             return "the run had not begun, so there is nothing to resume"
         command = f"hugraph fit --resume {shlex.quote(str(resumable[0]))}"
+        if (resumable[0] / "result.json").exists():
+            return f"the run is finished, but for what TensorBoard shows\n  draw it with: {command}"
         return f"every finished epoch is kept\n  go on with: {command}"
 
     with _together() as processes:

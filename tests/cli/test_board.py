@@ -70,6 +70,18 @@ def test_without_figures_intents_go_by_their_numbers(fit):
     assert {cell for row in rows for cell in row[2:]} <= {f"intent {k}" for k in range(4)}
 
 
+def test_who_stops_a_fit_that_draws_is_told_that_the_run_is_finished(fit, monkeypatch, capsys):
+    def stop(*_):
+        raise SystemExit(130)
+
+    monkeypatch.setattr("hugraph.cli.board._named", stop)
+    with pytest.raises(SystemExit, match="130"):
+        fit("huign", "--figures")
+    err = capsys.readouterr().err
+    assert "stopped by SIGINT; the run is finished, but for what TensorBoard shows" in err
+    assert "draw it with: hugraph fit --resume mine" in err and Path("mine/result.json").exists()
+
+
 @pytest.mark.parametrize("library", ["matplotlib", "sklearn"])
 def test_where_nothing_draws_a_fit_says_so_and_is_done(fit, monkeypatch, library):
     for name in [one for one in sys.modules if one.startswith("hugraph.report.")]:
