@@ -173,7 +173,31 @@ class TokenBag(NamedTuple):
     num_tokens: int
 
 
-ModalityFeatures = Mapping[str, Tensor | TokenBag | FileMatrix]
+class PropagatedFeatures(NamedTuple):
+    """Fixed features of one modality after the first propagation, which need not be done again.
+
+    They belong to the graph and the convolution that made them.
+    """
+
+    matrix: FileMatrix  # (num_items, width), of one or several modalities
+    columns: slice  # those of this one
+    present: Tensor  # (num_items,) bool: which items have the modality
+    informed: Tensor  # (num_items,) bool: of which it says something, if only by neighbours
+
+
+ModalityFeatures = Mapping[str, Tensor | TokenBag | FileMatrix | PropagatedFeatures]
+
+
+@runtime_checkable
+class PropagatingModel(Recommender, Protocol):
+    """A `Recommender` that first propagates features on disk, and takes them so as well."""
+
+    def propagated(self) -> Mapping[str, PropagatedFeatures]:
+        """What the first propagation made of features on disk, by modality.
+
+        A model with the same graph and convolution takes them in the place of the features.
+        """
+        ...
 
 
 class Interactions(NamedTuple):

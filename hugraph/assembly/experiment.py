@@ -1,6 +1,6 @@
 """From a spec to a model that trains: data, split, graphs, model, objective and evaluation."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,14 @@ from hugraph.data.split import Pairs, Split, make_split
 from hugraph.errors import DataError, HugraphError, SpecError, hint
 from hugraph.file_matrix import FileMatrix
 from hugraph.graph import co_interaction_histogram, user_item_graph
-from hugraph.interfaces import Interactions, ModalityFeatures, Recommender, Scorer, TokenBag
+from hugraph.interfaces import (
+    Interactions,
+    ModalityFeatures,
+    PropagatedFeatures,
+    Recommender,
+    Scorer,
+    TokenBag,
+)
 from hugraph.models.popularity import Popularity
 from hugraph.nn import adjacency_on
 from hugraph.nn.adjacency import Adjacency
@@ -33,16 +40,25 @@ class Experiment:
         spec: What to do.
         dataset: The data, filtered.
         split: The parts of the data.
+        kept: Features that were propagated for the same spec and data, by modality; models take
+            them in the place of those of the dataset.
 
     Raises:
         SpecError: If the spec asks for longer lists than there are items.
         DataError: If nothing is left to validate on.
     """
 
-    def __init__(self, spec: Spec, dataset: Dataset, split: Split) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        dataset: Dataset,
+        split: Split,
+        kept: Mapping[str, PropagatedFeatures] | None = None,
+    ) -> None:
         self.spec = spec
         self.dataset = dataset
         self.split = split
+        self.kept = kept or {}
         self.device = spec.train.torch_device()
         self.train = self._interactions(split.train)
         self.validation = self._interactions(split.validation)
@@ -118,8 +134,11 @@ class Experiment:
 
     @cached_property
     def modality_features(self) -> ModalityFeatures:
-        """Scaled, projected features of every modality, on the device or, as they are, on disk."""
-        return {name: self._content(given) for name, given in self.dataset.features.items()}
+        """Scaled, projected features of every modality, on the device or on disk."""
+        return {
+            name: self.kept[name] if name in self.kept else self._content(given)
+            for name, given in self.dataset.features.items()
+        }
 
     @cached_property
     def item_adjacency(self) -> Adjacency:

@@ -17,6 +17,7 @@ from hugraph.assembly import memory
 from hugraph.assembly.demand import Demand, least_demand, require_memory
 from hugraph.assembly.experiment import Experiment
 from hugraph.assembly.options import options, runtime
+from hugraph.assembly.propagation import kept_bytes
 from hugraph.assembly.runs import begin
 from hugraph.assembly.sections import Spec
 from hugraph.errors import DataError, HugraphError, ResourceError
@@ -182,7 +183,7 @@ def make_plan(
         plan,
         memory=memory.peak(),
         gpu_memory=torch.cuda.max_memory_reserved(experiment.device) if on_gpu else None,
-        disk=_disk(experiment, files, stages) + shown,
+        disk=_disk(experiment, files, stages) + shown + kept_bytes(model),
         stages=stages,
         end=(2 if stages else 3) * validations[-1],
     )

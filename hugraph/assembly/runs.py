@@ -17,6 +17,7 @@ import torch
 from hugraph import __version__
 from hugraph.assembly.demand import require_memory
 from hugraph.assembly.experiment import Experiment, load_data
+from hugraph.assembly.propagation import kept_propagated
 from hugraph.assembly.record import (
     RECORD,
     DataRecord,
@@ -95,7 +96,7 @@ def reopen(
             at=str(path / SPLIT),
             fix="restore the file from a copy, or fit again in a new run directory",
         )
-    return Experiment(spec, dataset, split)
+    return Experiment(spec, dataset, split, kept_propagated(run, spec, dataset, split))
 
 
 def go_on(experiment: Experiment, run: RunDir) -> None:

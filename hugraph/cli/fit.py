@@ -232,10 +232,12 @@ def _train(
     processes: "Processes | None",
 ) -> dict[str, Any]:
     from hugraph.assembly import runs
+    from hugraph.assembly.propagation import keep_propagated
     from hugraph.cli.board import show_on_board
     from hugraph.cli.progress import progress
 
     metric = experiment.spec.train.early_stopping.metric
+    keep_propagated(experiment, model, run)
     with progress(metric, quiet=quiet) as on_progress:
         result = runs.finish(experiment, model, run, on_progress, processes)
     tell: Callable[[str], None] = (lambda text: None) if quiet else say

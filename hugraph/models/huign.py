@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hugraph.checks import check_options, descending, distinct
 from hugraph.file_matrix import FileMatrix
-from hugraph.interfaces import Component, IntentColumn, ModalityFeatures
+from hugraph.interfaces import Component, IntentColumn, ModalityFeatures, PropagatedFeatures
 from hugraph.models.pairwise import Encoding, PairwiseModel, take, xavier
 from hugraph.nn import (
     BPRLoss,
@@ -53,7 +53,8 @@ class HUIGN(PairwiseModel):
     Args:
         num_users: Number of users.
         num_items: Number of items.
-        modality_features: Features of every modality.
+        modality_features: Features of every modality; those on disk maybe as another model
+            `propagated` them, over the same graph and with the same `conv`.
         item_adjacency: Symmetric adjacency over items: the co-interaction graph, Eq. 2.
         user_item_adjacency: Symmetric adjacency over users, then items, for `propagation`.
         modalities: Which modalities to use, in order; all, if not given.
@@ -167,7 +168,7 @@ class HUIGN(PairwiseModel):
         self.user_tastes = xavier(num_users, self.fusion.output_dim)
         self.user_embeddings = xavier(num_users, id_dim) if id_dim else None
         self.item_embeddings = xavier(num_items, id_dim) if id_dim else None
-        self._precompute()
+        self._precompute(modality_features)
 
     def intents(self, edges: EdgeSample | None = None) -> dict[str, Intents]:
         """Builds the hierarchy of every modality as the parameters stand now.
@@ -246,6 +247,18 @@ class HUIGN(PairwiseModel):
             for intent in range(num_intents)
         )
         return (*[None] * ids, *intents)
+
+    def propagated(self) -> dict[str, PropagatedFeatures]:
+        """What the first propagation made of features on disk, by modality."""
+        return {
+            self.content.names[m]: PropagatedFeatures(
+                self.content.stored(m),
+                self.content.columns(m),
+                self.content.present[:, m],
+                self.informed[:, m],
+            )
+            for m in self.on_disk
+        }
 
     def _drawn_edges(self) -> EdgeSample | None:
         if self.sampler is None:
@@ -329,11 +342,18 @@ class HUIGN(PairwiseModel):
         return sums
 
     @torch.no_grad()
-    def _precompute(self) -> None:
+    def _precompute(self, given: ModalityFeatures) -> None:
         """Propagates fixed features once, and finds of which items each modality says something."""
         modalities = range(len(self.content))
         self.on_disk = [m for m in modalities if self.content.is_stored(m) and self._by_columns(m)]
-        reached = self._propagate_on_disk() if self.on_disk else {}
+        reached = {}
+        for m, name in enumerate(self.content.names):
+            if isinstance(features := given[name], PropagatedFeatures):
+                if not self._by_columns(m):
+                    raise ValueError(f"{name} is propagated already, and this conv only runs whole")
+                reached[m] = features.informed.to(self.content.present.device)
+        if anew := [m for m in self.on_disk if m not in reached]:
+            reached |= self._propagate_on_disk(anew)
         for m in modalities:
             if m in reached:
                 continue
@@ -377,13 +397,13 @@ class HUIGN(PairwiseModel):
         conv = self.hierarchies[modality].convs[0]
         return isinstance(conv, IntraLevelConv) and self._splits(modality)
 
-    def _propagate_on_disk(self) -> dict[int, Tensor]:
+    def _propagate_on_disk(self, modalities: Sequence[int]) -> dict[int, Tensor]:
         """Puts propagated features side by side into one file, so that a row is read at once.
 
         A few columns are propagated at a time. Tells whom they reach, by modality; nobody where all
         items have it.
         """
-        reached = {m: torch.zeros_like(self.content.present[:, m]) for m in self.on_disk}
+        reached = {m: torch.zeros_like(self.content.present[:, m]) for m in modalities}
 
         def propagated() -> Iterator[Tensor]:
             for m, told in reached.items():
@@ -396,5 +416,5 @@ class HUIGN(PairwiseModel):
                         told.logical_or_((spread != 0).any(dim=1))
                     yield spread
 
-        self.content.store(self.on_disk, FileMatrix.from_columns(propagated()))
+        self.content.store(modalities, FileMatrix.from_columns(propagated()))
         return reached

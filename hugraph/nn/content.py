@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hugraph.errors import hint
 from hugraph.file_matrix import FileMatrix
-from hugraph.interfaces import ModalityFeatures, TokenBag
+from hugraph.interfaces import ModalityFeatures, PropagatedFeatures, TokenBag
 from hugraph.nn.token_embedding import TokenEmbedding
 
 
@@ -53,7 +53,8 @@ class ModalityContent(nn.Module):
     Args:
         modality_features: Per modality either features `(num_items, dim)`, an all-zero row meaning
             that the item lacks the modality, or a [`TokenBag`][hugraph.interfaces.TokenBag]. Those
-            in a [`FileMatrix`][hugraph.file_matrix.FileMatrix] are read as they are asked for.
+            in a [`FileMatrix`][hugraph.file_matrix.FileMatrix] are read as they are asked for, and
+            so are [`PropagatedFeatures`][hugraph.interfaces.PropagatedFeatures].
         num_items: Rows that every modality must have.
         modalities: Which modalities to use, in order; all, if not given.
         token_dim: Size of a token's embedding.
@@ -96,6 +97,10 @@ class ModalityContent(nn.Module):
                 self._sources.append(TokenEmbedding(features, token_dim))
                 self.dims.append(token_dim)
                 present.append(lengths > 0)
+            elif isinstance(features, PropagatedFeatures):
+                self._sources.append(_StoredFeatures(features.matrix, features.columns))
+                self.dims.append(features.columns.stop - features.columns.start)
+                present.append(features.present.to(torch.get_default_device()))
             elif isinstance(features, FileMatrix):
                 self._sources.append(_StoredFeatures(features))
                 self.dims.append(features.shape[1])
@@ -162,6 +167,10 @@ class ModalityContent(nn.Module):
     def stored(self, modality: int) -> FileMatrix:
         """Gives the file that a stored modality lies in, maybe beside others."""
         return cast(_StoredFeatures, self._sources[modality]).matrix
+
+    def columns(self, modality: int) -> slice:
+        """Tells which columns of its file a stored modality takes."""
+        return cast(_StoredFeatures, self._sources[modality]).columns
 
     def replace(self, modality: int, features: Tensor) -> None:
         """Puts what was computed from fixed features, `(num_items, dim)`, in their place."""

@@ -9,6 +9,7 @@ import torch
 from hugraph.assembly import SCHEMA, Experiment, begin, demand, finish, plan
 from hugraph.assembly.memory import Room
 from hugraph.assembly.plan import Plan, StagePlan, make_plan
+from hugraph.data.export import write_directory
 from hugraph.errors import DataError, DivergedError, ResourceError
 from hugraph.graph.edge_estimate import EdgeEstimate
 from hugraph.train import BatchDone, EpochDone, RunDir
@@ -95,6 +96,16 @@ def test_a_plan_has_what_a_fit_then_has(spec, tmp_path, name):
     assert written <= made.disk <= 12 * written
     assert made.seconds() > 0 and made.refusal is None
     assert made.least_memory == demand.least_demand(experiment).total()
+
+
+def test_what_a_run_keeps_of_features_on_disk_counts(spec, tmp_path):
+    write_directory(Experiment.prepare(spec()).dataset, tmp_path / "data")
+    source = f"source: directory, path: {tmp_path / 'data'}"
+    in_memory, on_disk = (
+        planned(spec(f"data={{{source}, memory_map: {how}}}"), tmp_path / "run").disk
+        for how in ("false", "true")
+    )
+    assert on_disk - in_memory == pytest.approx(3 * 60 * 8 * 4, abs=200)  # three modalities
 
 
 @pytest.mark.parametrize("loops", ["none", "isolated", "all"])

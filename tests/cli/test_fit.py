@@ -503,3 +503,22 @@ def test_processes_with_different_specs_do_not_train(spec):
     assert "process 1 does not train the same model on the same data as process 0" in "".join(
         outputs
     )
+
+
+def test_features_on_disk_are_propagated_once_for_a_run(hugraph, spec, tmp_path):
+    sizes = ["num_users=90", "num_items=60", "interactions_per_user=9", "levels=[4,2]", "dim=8"]
+    assert hugraph("data", "synthesize", "data", *sizes).code == 0
+    data = "data={source: directory, path: data, memory_map: true}"
+    arguments = ["fit", "--spec", spec, "--run", "mine", "-q", "train.epochs=1", data]
+    assert hugraph(*arguments).code == 0
+    matrix = tmp_path / "mine" / "propagated.npy"
+    whole = matrix.read_bytes()
+    recommend = ["recommend", "mine", "--user", "u0", "--k", "3", "--json"]
+    first = hugraph(*recommend)
+    assert (first.code, first.err) == (0, "")
+    matrix.write_bytes(whole[:-1] + b"x")
+    code, out, err = hugraph(*recommend)
+    assert (code, out) == (0, first.out)
+    assert "the first propagation is done again: propagated.npy is damaged" in err
+    assert hugraph("fit", "--resume", "mine", "-q", "train.epochs=2").code == 0
+    assert matrix.read_bytes() == whole

@@ -557,6 +557,32 @@ def test_features_on_disk_give_the_same_terms_gradients_and_scores(
     assert not results[0][3].all()
 
 
+def test_what_one_model_propagated_another_takes_in_its_place():
+    lonely = RING.clone()
+    lonely[3] = lonely[:, 3] = 0
+    features = {"visual": torch.randn(4, 3), "textual": torch.randn(4, 2)}
+    features["visual"][[0, 3]] = 0
+    stored = {name: FileMatrix.from_rows([matrix]) for name, matrix in features.items()}
+    first = small(stored, lonely)
+    assert list(first.propagated()) == ["visual", "textual"]
+    for given_features in (first.propagated(), {**stored, "visual": first.propagated()["visual"]}):
+        second = small(given_features, lonely)
+        assert torch.equal(second.informed, first.informed) and not first.informed.all()
+        terms = [model.terms(BATCH) for model in (first, second)]
+        assert_close(terms[1], terms[0], rtol=0, atol=0)
+    assert small(features, lonely).propagated() == {}
+
+
+def test_a_conv_that_only_runs_whole_refuses_what_was_propagated():
+    class Whole(IntraLevelConv):
+        def forward(self, features, adjacency, present=None):
+            return features
+
+    stored = {"visual": FileMatrix.from_rows([torch.randn(4, 2)])}
+    with pytest.raises(ValueError, match="visual is propagated already"):
+        small(small(stored).propagated(), conv=Whole)
+
+
 def test_a_sampled_step_reads_an_item_once_for_all_modalities(monkeypatch):
     features = {name: torch.randn(4, 2) for name in ("visual", "acoustic")}
     stored = {name: FileMatrix.from_rows([matrix]) for name, matrix in features.items()}
