@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from hugraph.assembly.spec import Node, Place, gathered, parse, shown
@@ -135,7 +136,9 @@ def read_text(file: Path, referrer: Place | None = None, *, kind: str = "spec") 
     at = str(referrer or file)
     try:
         if not file.exists():
-            raise SpecError(f"{kind} not found: {file}", at=at, fix=_files_in(file.parent, kind))
+            raise SpecError(
+                f"{kind} not found: {file}", at=at, fix=_files_in(file.parent, kind, file.name)
+            )
         if file.is_dir():
             raise SpecError(f"{kind} is a directory: {file}", at=at, fix=_files_in(file, kind))
         if not file.is_file():
@@ -176,10 +179,11 @@ def _override(override: str) -> Node:
     return nested(path, parse(text, source, inline=True))
 
 
-def _files_in(folder: Path, kind: str) -> str:
+def _files_in(folder: Path, kind: str, meant: str = "") -> str:
     if kind != "spec":
         return f"name a {kind} by its path, such as examples/paper/table3.yaml"
     names = sorted(path.name for path in folder.glob("*.y*ml"))
     if not names:
         return "write one with `hugraph new huign > my.yaml`"
-    return f"there are {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"
+    near = [f"did you mean {name}? " for name in get_close_matches(meant, names, n=1)]
+    return f"{''.join(near)}there are {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"

@@ -114,11 +114,12 @@ class Plan:
 
     def tree(self) -> dict[str, Any]:
         """Plain values, for JSON."""
+        refusal = self.refusal
         return {
             **asdict(self),
             "edges": self.edges and self.edges._asdict(),
             "stages": [{**s._asdict(), "epoch": s.epoch()} for s in self.stages],
-            "refusal": self.refusal and str(self.refusal),
+            "refusal": refusal and {"what": refusal.what, "at": refusal.at, "fix": refusal.fix},
             "seconds": self.seconds(),
         }
 

@@ -93,7 +93,9 @@ def fit(
         command = f"hugraph fit --resume {shlex.quote(str(resumable[0]))}"
         if (resumable[0] / "result.json").exists():
             return f"the run is finished, but for what TensorBoard shows\n  draw it with: {command}"
-        return f"every finished epoch is kept\n  go on with: {command}"
+        begun = (resumable[0] / "metrics.jsonl").exists()
+        kept = "every finished epoch is kept" if begun else "no epoch is finished yet"
+        return f"{kept}\n  go on with: {command}"
 
     with _together() as processes:
         if processes is not None and processes.rank:

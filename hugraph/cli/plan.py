@@ -65,19 +65,25 @@ def plan(
         path = Path(run_path) if run_path else new_directory(Path(spec).stem)
         display = partial(show_on_board, tell=lambda text: None, figures=figures)
         made, experiment = make_plan(resolved, path, display=display)
+    dataset, to_train_on = experiment.dataset, experiment.split.counts["train"]
     if as_json:
-        write_json(made.tree())
+        data = {
+            "name": dataset.name,
+            "users": dataset.num_users,
+            "items": dataset.num_items,
+            "train_interactions": to_train_on,
+        }
+        write_json({"dataset": data, **made.tree()})
     else:
-        dataset = experiment.dataset
         kind = " (synthetic)" if dataset.synthetic else ""
         write_line(
             f"{made.model} on {dataset.name}{kind}: {count(dataset.num_users, 'user')}, "
             f"{count(dataset.num_items, 'item')}, "
-            f"{count(experiment.split.counts['train'], 'interaction')} to train on"
+            f"{count(to_train_on, 'interaction')} to train on"
         )
         write_table(("what", "plan", "how it is known"), _rows(made))
         if made.disk is not None and made.disk > made.disk_free:
-            write_line("note: the run may take more than its disk has; choose another --run")
+            write_line("note: the run may take more than its disk has; choose a --run on another")
     if made.refusal is not None:
         raise made.refusal
 

@@ -130,7 +130,7 @@ def test_where_memory_is_not_enough_nothing_is_made(spec, tmp_path, monkeypatch)
     assert (made.least_memory, made.edges.edges) == (whole.total(), edges)
     assert made.disk == 5 * whole.checkpoint // 2
     assert made.seconds() is None and made.memory is None
-    assert made.tree()["refusal"].startswith("fitting takes at least")
+    assert made.tree()["refusal"]["what"].startswith("fitting takes at least")
 
 
 def test_a_graph_that_is_refused_is_estimated_and_refused_here_too(spec, tmp_path):

@@ -389,7 +389,8 @@ def test_a_signal_stops_with_its_code_and_the_run_goes_on_to_the_same_result(
     ("moment", "words"),
     [
         ("hugraph.assembly.experiment.Experiment.prepare", "nothing to resume"),
-        ("hugraph.assembly.experiment.Experiment.popularity", "hugraph fit --resume mine"),
+        ("hugraph.assembly.propagation.keep_propagated", "no epoch is finished yet"),
+        ("hugraph.assembly.experiment.Experiment.popularity", "every finished epoch is kept"),
     ],
 )
 def test_a_signal_at_any_other_moment_says_whether_the_run_can_go_on(

@@ -67,7 +67,9 @@ def test_a_disk_that_may_become_full_is_told(hugraph, spec, monkeypatch):
     monkeypatch.setattr(plan.shutil, "disk_usage", lambda path: few)
     code, out, _ = hugraph("plan", "--spec", spec)
     assert code == 0
-    assert out.endswith("note: the run may take more than its disk has; choose another --run\n")
+    assert out.endswith(
+        "note: the run may take more than its disk has; choose a --run on another\n"
+    )
 
 
 def test_a_plan_as_json_takes_what_fit_takes(hugraph, spec):
@@ -77,6 +79,8 @@ def test_a_plan_as_json_takes_what_fit_takes(hugraph, spec):
     made = json.loads(out)
     assert (code, err) == (0, "")
     assert made["stages"][0]["epochs"] == 7
+    counts = made["dataset"].pop("train_interactions")
+    assert made["dataset"] == {"name": "mine", "users": 70, "items": 64} and counts > 70
     assert made["seconds"] > 7 * made["stages"][0]["epoch"] > 0
     assert made["parameters"] > 0 and made["refusal"] is None
 
@@ -96,7 +100,8 @@ def test_without_memory_there_is_still_a_plan_and_fit_ends_with_the_same_words(
     assert (fitted.code, fitted.err) == (7, err)
     assert not (tmp_path / "mine").exists()
     made = json.loads(hugraph("plan", "--spec", spec, "--json").out)
-    assert made["refusal"].startswith("fitting takes") and made["memory"] is None
+    assert made["refusal"]["what"].startswith("fitting takes") and made["memory"] is None
+    assert made["refusal"]["fix"].startswith("set model.id_dim=")
 
 
 def test_a_plan_for_a_run_that_is_there_says_what_fit_says(hugraph, spec):

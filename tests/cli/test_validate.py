@@ -134,7 +134,7 @@ def test_a_spec_that_is_not_there_names_those_beside(hugraph):
         3,
         "",
         "error[3]: spec not found: hugin.yaml\n  at: hugin.yaml\n"
-        "  fix: there are bpr.yml, huign.yaml\n",
+        "  fix: did you mean huign.yaml? there are bpr.yml, huign.yaml\n",
     )
     assert "spec is a directory: ." in hugraph("validate", ".").err
 
