@@ -67,13 +67,13 @@ def plan(
         made, experiment = make_plan(resolved, path, display=display)
     dataset, to_train_on = experiment.dataset, experiment.split.counts["train"]
     if as_json:
-        data = {
+        counts = {
             "name": dataset.name,
             "users": dataset.num_users,
             "items": dataset.num_items,
             "train_interactions": to_train_on,
         }
-        write_json({"dataset": data, **made.tree()})
+        write_json({"dataset": counts, **made.tree()})
     else:
         kind = " (synthetic)" if dataset.synthetic else ""
         write_line(
