@@ -10,6 +10,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, cast
 
@@ -46,12 +47,16 @@ def keep_propagated(experiment: Experiment, model: Recommender, run: RunDir) -> 
     later commands time, and nothing else.
     """
     propagated = _propagated(model)
-    if experiment.kept or not propagated:
+    matrices = {each.matrix for each in propagated.values()}
+    if experiment.kept or len(matrices) != 1:
         return
+    (matrix,) = matrices
     checkpoint = file_bytes(*table_bytes(cast(nn.Module, model), model.stages()))
     try:
+        for name in (INDEX, MATRIX):
+            run.remove(name)
         atomic.require_space(run.path, kept_bytes(model) + MOST_FILES * checkpoint)
-        digest = _write_npy(run, next(iter(propagated.values())).matrix)  # which they share
+        digest = _write_npy(run, matrix)
         tensors = {
             "present": torch.stack([each.present for each in propagated.values()], dim=1).cpu(),
             "informed": torch.stack([each.informed for each in propagated.values()], dim=1).cpu(),
@@ -64,7 +69,8 @@ def keep_propagated(experiment: Experiment, model: Recommender, run: RunDir) -> 
         }
         run.write(INDEX, safetensors.torch.save(tensors, metadata))
     except ResourceError as error:
-        atomic.remove(run.path / MATRIX)
+        with suppress(ResourceError):
+            run.remove(MATRIX)
         log.warning(
             "the first propagation is not kept (%s): later commands do it again", error.what
         )
@@ -97,7 +103,10 @@ def kept_propagated(
         if metadata["seal"] != seal:
             raise RunError(f"{MATRIX} is damaged, or of another version of hugraph")
         matrix = on_disk(map_npy(path))
-    except (HugraphError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        given = [(len(matrix), len(columns)), *(mask.shape for mask in tensors.values())]
+        if set(given) != {(dataset.num_items, len(columns))}:
+            raise RunError(f"{MATRIX} is of other items")
+    except (HugraphError, SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
         reason = error.what if isinstance(error, HugraphError) else f"{INDEX} is damaged"
         log.warning("the first propagation is done again: %s", reason)
         return {}
