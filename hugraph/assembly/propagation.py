@@ -2,27 +2,31 @@
 
 `propagated.npy` holds the features of all modalities side by side. `propagated.safetensors`,
 written after it, says of which items they tell, and seals both by a hash of what they hold and of
-what they rest on: data, split, spec and version.
+what they rest on: data, split, spec and code.
 """
 
+import inspect
 import io
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from hugraph import __version__
+import hugraph
 from hugraph.assembly.experiment import Experiment
+from hugraph.assembly.options import call
 from hugraph.assembly.record import numbering
+from hugraph.assembly.registry import Bound
 from hugraph.assembly.sections import SCHEMA, Spec
 from hugraph.data.dataset import Dataset
 from hugraph.data.features import on_disk
@@ -39,38 +43,38 @@ log = logging.getLogger(__name__)
 
 MATRIX, INDEX = "propagated.npy", "propagated.safetensors"
 
+_MOST_HEADER = 2**16  # bytes of the header of a .npy file
+
 
 def keep_propagated(experiment: Experiment, model: Recommender, run: RunDir) -> None:
     """Writes what `model` has propagated of features on disk, unless it was taken from there.
 
-    Nothing is kept where the disk has no room for it beside the checkpoints to come: that costs
-    later commands time, and nothing else.
+    Nothing is kept where the disk is short of room: that costs later commands time, and nothing
+    else.
     """
-    propagated = _propagated(model)
-    matrices = {each.matrix for each in propagated.values()}
-    if experiment.kept or len(matrices) != 1:
+    propagated, matrix = _propagated(model)
+    if experiment.kept or matrix is None:
         return
-    (matrix,) = matrices
-    checkpoint = file_bytes(*table_bytes(cast(nn.Module, model), model.stages()))
+    rests_on = _rests_on(experiment.spec, experiment.dataset, experiment.split)
+    checkpoints = MOST_FILES * file_bytes(*table_bytes(cast(nn.Module, model), model.stages()))
+    to_come = max(0, checkpoints - run.checkpoints.occupied())
     try:
         for name in (INDEX, MATRIX):
             run.remove(name)
-        atomic.require_space(run.path, kept_bytes(model) + MOST_FILES * checkpoint)
+        atomic.require_space(run.path, 2 * kept_bytes(model) + to_come)  # for all else as much
         digest = _write_npy(run, matrix)
         tensors = {
             "present": torch.stack([each.present for each in propagated.values()], dim=1).cpu(),
             "informed": torch.stack([each.informed for each in propagated.values()], dim=1).cpu(),
         }
         columns = {m: [each.columns.start, each.columns.stop] for m, each in propagated.items()}
-        rests_on = _rests_on(experiment.spec, experiment.dataset, experiment.split)
-        metadata = {
-            "columns": json.dumps(columns),
-            "seal": _seal(rests_on, digest, columns, tensors),
-        }
+        seal = _seal(rests_on, digest, columns, tensors)
+        metadata = {"columns": json.dumps(columns), "seal": seal}
         run.write(INDEX, safetensors.torch.save(tensors, metadata))
     except ResourceError as error:
-        with suppress(ResourceError):
-            run.remove(MATRIX)
+        for name in (INDEX, MATRIX):
+            with suppress(ResourceError):
+                run.remove(name)
         log.warning(
             "the first propagation is not kept (%s): later commands do it again", error.what
         )
@@ -78,8 +82,8 @@ def keep_propagated(experiment: Experiment, model: Recommender, run: RunDir) -> 
 
 def kept_bytes(model: Recommender) -> int:
     """What `keep_propagated` adds to a run that has nothing of it."""
-    matrices = {each.matrix for each in _propagated(model).values()}
-    return sum(4 * math.prod(matrix.shape) for matrix in matrices)
+    _, matrix = _propagated(model)
+    return 0 if matrix is None else 4 * math.prod(matrix.shape)
 
 
 def kept_propagated(
@@ -90,36 +94,62 @@ def kept_propagated(
     Returns:
         Nothing, with a warning, if it is damaged or rests on anything else.
     """
-    try:
-        folder = Folder(run.path, max_bytes=2**63)
-        if INDEX not in folder.names:
-            return {}
-        with safe_open(folder.check(INDEX), "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in ("present", "informed")}
-        columns = json.loads(metadata["columns"])
-        path = folder.check(MATRIX)
-        seal = _seal(_rests_on(spec, dataset, split), folder.digests[MATRIX], columns, tensors)
-        if metadata["seal"] != seal:
-            raise RunError(f"{MATRIX} is damaged, or of another version of hugraph")
-        matrix = on_disk(map_npy(path))
-        given = [(len(matrix), len(columns)), *(mask.shape for mask in tensors.values())]
-        if set(given) != {(dataset.num_items, len(columns))}:
-            raise RunError(f"{MATRIX} is of other items")
-    except (HugraphError, SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
-        reason = error.what if isinstance(error, HugraphError) else f"{INDEX} is damaged"
-        log.warning("the first propagation is done again: %s", reason)
+    if not (run.path / INDEX).exists():
         return {}
+    rests_on = _rests_on(spec, dataset, split)
+    try:
+        return _read(run, dataset, rests_on)
+    except HugraphError as error:
+        reason = error.what
+    except OSError as error:
+        reason = f"{MATRIX} cannot be read ({error.strerror or error})"
+    except (SafetensorError, LookupError, TypeError, ValueError, RecursionError):
+        reason = f"{INDEX} is damaged"
+    log.warning(
+        "the first propagation is done again: %s; `hugraph fit --resume %s` keeps it anew",
+        reason,
+        run.path,
+    )
+    return {}
+
+
+def _read(run: RunDir, dataset: Dataset, rests_on: list[Any]) -> dict[str, PropagatedFeatures]:
+    content = Folder(run.path).read(INDEX)
+    tensors = safetensors.torch.load(content)
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    metadata = json.loads(header)["__metadata__"]
+    columns = json.loads(metadata["columns"])
+    if not isinstance(columns, dict):
+        raise RunError(f"{INDEX} is damaged")
+    width = 0
+    for start, stop in columns.values():
+        if start != width or not stop > start:
+            raise RunError(f"{INDEX} is damaged")
+        width = stop
+    masks = tensors["present"], tensors["informed"]
+    shape = dataset.num_items, len(columns)
+    if any(mask.shape != shape or mask.dtype != torch.bool for mask in masks):
+        raise RunError(f"{INDEX} is of other items")
+    folder = Folder(run.path, max_bytes=4 * dataset.num_items * width + _MOST_HEADER)
+    path = folder.check(MATRIX)
+    if metadata["seal"] != _seal(rests_on, folder.digests[MATRIX], columns, tensors):
+        raise RunError(f"{MATRIX} is damaged, or of other code")
+    matrix = on_disk(map_npy(path))
+    if matrix.shape != (dataset.num_items, width):
+        raise RunError(f"{MATRIX} is of another shape")
     return {
-        name: PropagatedFeatures(
-            matrix, slice(*ends), tensors["present"][:, m], tensors["informed"][:, m]
-        )
+        name: PropagatedFeatures(matrix, slice(*ends), masks[0][:, m], masks[1][:, m])
         for m, (name, ends) in enumerate(columns.items())
     }
 
 
-def _propagated(model: Recommender) -> Mapping[str, PropagatedFeatures]:
-    return model.propagated() if isinstance(model, PropagatingModel) else {}
+def _propagated(
+    model: Recommender,
+) -> tuple[Mapping[str, PropagatedFeatures], FileMatrix | None]:
+    """What the model has propagated, and the matrix that holds it, if there is exactly one."""
+    propagated = model.propagated() if isinstance(model, PropagatingModel) else {}
+    matrices = {each.matrix for each in propagated.values()}
+    return propagated, matrices.pop() if len(matrices) == 1 else None
 
 
 def _write_npy(run: RunDir, matrix: FileMatrix) -> str:
@@ -141,7 +171,26 @@ def _rests_on(spec: Spec, dataset: Dataset, split: Split) -> list[Any]:
     tree = SCHEMA.tree(spec)
     data = {key: value for key, value in tree["data"].items() if key != "path"}
     sections = data, tree["graph"], tree["model"]
-    return [__version__, dataset.fingerprint, numbering(dataset), split.hash, sections]
+    return [_code(spec), dataset.fingerprint, numbering(dataset), split.hash, sections]
+
+
+def _code(spec: Spec) -> str:
+    """SHA-256 of hugraph's sources, and of the modules of others that the spec's components are in.
+
+    Graph, scaling and convolution all have a part in what is propagated.
+    """
+    files = {inspect.getsourcefile(each) for each in _constructors(spec.graph, spec.model)}
+    own = Path(hugraph.__file__).parent.rglob("*.py")
+    digest = sha256()
+    for path in sorted({*own, *(Path(file) for file in files if file)}):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _constructors(*components: Bound) -> Iterator[Callable[..., Any]]:
+    for component in components:
+        yield call(component.constructor)[0]
+        yield from _constructors(*(o for o in component.options.values() if isinstance(o, Bound)))
 
 
 def _seal(

@@ -1,7 +1,8 @@
 """An experiment and its run directory: begin, go on, finish, and come back to it later.
 
 Beside what training writes, a run holds `spec.yaml` (every default filled in), `run.json` (what
-the data were and what computed), `split.parquet`, `result.json` and `per_user.parquet`.
+the data were and what computed), `split.parquet`, `result.json` and `per_user.parquet`,
+and what was propagated of features on disk.
 """
 
 import json

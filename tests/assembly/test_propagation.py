@@ -1,10 +1,14 @@
+import importlib
 import json
 import logging
 import shutil
 from dataclasses import replace
+from functools import partial
+from hashlib import sha256
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +21,7 @@ from hugraph.assembly.propagation import (
     kept_bytes,
     kept_propagated,
 )
+from hugraph.assembly.registry import Bound
 from hugraph.data.export import write_directory
 from hugraph.data.features import scale_features
 from hugraph.errors import ResourceError
@@ -147,20 +152,68 @@ def test_what_is_damaged_is_made_again_with_a_warning(tmp_path, kept, caplog, na
     assert ("the first propagation is done again: propagated" in caplog.text) is not lost
 
 
-def test_it_belongs_to_data_split_graph_scaling_model_and_version(kept, caplog, monkeypatch):
+def test_it_belongs_to_data_split_graph_scaling_model_and_code(kept, caplog, monkeypatch):
     prepared, _, run = kept
     dataset, split = prepared.dataset, prepared.split
     changes = ["graph.min_common_users=3", "data.scaling=unit", "model.conv.hops=2"]
     others = [{"spec": SCHEMA.resolve(run.path / "spec.yaml", [change])} for change in changes]
+    renamed = dataset.item_ids.copy()
+    renamed[0] = "another"
+    others += [{"dataset": replace(dataset, item_ids=renamed)}]
     others += [{"dataset": replace(dataset, fingerprint="x")}, {"split": replace(split, hash="x")}]
-    monkeypatch.setattr(propagation, "__version__", "9")
+    monkeypatch.setattr(propagation, "_code", lambda spec: "changed")
     assert taken(run, prepared) == {}
     monkeypatch.undo()
     for other in others:
         caplog.clear()
         assert taken(run, prepared, **other) == {}
-        assert "is damaged, or of another version of hugraph" in caplog.text
+        assert "is damaged, or of other code; `hugraph fit --resume" in caplog.text
     assert taken(run, prepared, spec=SCHEMA.resolve(run.path / "spec.yaml", ["train.epochs=9"]))
+
+
+def test_the_code_of_a_component_of_others_counts(tmp_path, monkeypatch, kept):
+    prepared = kept[0]
+    own = propagation._code(prepared.spec)
+    assert own == propagation._code(SCHEMA.resolve(kept[2].path / "spec.yaml"))
+    module = tmp_path / "others.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    seen = []
+    for line in ("", "pass"):
+        module.write_text(
+            f"from functools import partial\ndef conv(dim):\n    return dim\n{line}\n"
+        )
+        conv = importlib.import_module("others").conv
+        options = {**prepared.spec.model.options, "conv": Bound(partial(conv, dim=8), {})}
+        spec = replace(prepared.spec, model=replace(prepared.spec.model, options=options))
+        seen.append(propagation._code(spec))
+    assert len({own, *seen}) == 3
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"visual": [0, 8]},
+        {"visual": [0, 8], "acoustic": [9, 17], "textual": [17, 24]},
+        {"visual": [0, 8], "acoustic": [8, 8], "textual": [8, 24]},
+        {"visual": [0, 10**6], "acoustic": [10**6, 10**6 + 1], "textual": [10**6 + 1, 10**9]},
+        {"visual": [0], "acoustic": [8, 16], "textual": [16, 24]},
+        [[0, 8], [8, 16], [16, 24]],
+        json.loads("[" * 900 + "]" * 900),
+    ],
+)
+def test_columns_that_are_not_those_of_the_file_are_refused_under_a_valid_seal(
+    tmp_path, kept, columns
+):
+    prepared, _, source = kept
+    shutil.copytree(source.path, tmp_path / "run")
+    index, matrix = tmp_path / "run" / INDEX, source.path / MATRIX
+    tensors = safetensors.torch.load(index.read_bytes())
+    rests_on = propagation._rests_on(prepared.spec, prepared.dataset, prepared.split)
+    digest = sha256(matrix.read_bytes()).hexdigest()
+    seal = propagation._seal(rests_on, digest, columns, tensors)
+    metadata = {"columns": json.dumps(columns), "seal": seal}
+    index.write_bytes(safetensors.torch.save(tensors, metadata))
+    assert taken(RunDir(tmp_path / "run"), prepared) == {}
 
 
 def test_data_that_have_moved_are_the_same_data(kept, tmp_path):

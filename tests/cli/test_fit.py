@@ -506,7 +506,7 @@ def test_processes_with_different_specs_do_not_train(spec):
     )
 
 
-def test_features_on_disk_are_propagated_once_for_a_run(hugraph, spec, tmp_path):
+def test_features_on_disk_are_propagated_once_for_a_run(hugraph, spec, tmp_path, monkeypatch):
     sizes = ["num_users=90", "num_items=60", "interactions_per_user=9", "levels=[4,2]", "dim=8"]
     assert hugraph("data", "synthesize", "data", *sizes).code == 0
     data = "data={source: directory, path: data, memory_map: true}"
@@ -514,9 +514,14 @@ def test_features_on_disk_are_propagated_once_for_a_run(hugraph, spec, tmp_path)
     assert hugraph(*arguments).code == 0
     matrix = tmp_path / "mine" / "propagated.npy"
     whole = matrix.read_bytes()
+    assert hugraph("fit", "--resume", "mine", "-q").code == 0
+    assert matrix.read_bytes() == whole
+    monkeypatch.setattr("hugraph.assembly.experiment.scaled_on_disk", None)  # not once more
     recommend = ["recommend", "mine", "--user", "u0", "--k", "3", "--json"]
     first = hugraph(*recommend)
     assert (first.code, first.err) == (0, "")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
     matrix.write_bytes(whole[:-1] + b"x")
     code, out, err = hugraph(*recommend)
     assert (code, out) == (0, first.out)
