@@ -94,7 +94,7 @@ def kept_propagated(
     Returns:
         Nothing, with a warning, if it is damaged or rests on anything else.
     """
-    if not (run.path / INDEX).exists():
+    if not any((run.path / name).exists() for name in (INDEX, MATRIX)):
         return {}
     rests_on = _rests_on(spec, dataset, split)
     try:
